@@ -1,0 +1,1 @@
+//! What every test needs: a gate, a server, an agent.

@@ -1,0 +1,477 @@
+//! What the operator wrote, and what it means. `raw` is the YAML with its defaults and published schema; the types here
+//! are what the rooms are built from.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use globset::GlobMatcher;
+use http::HeaderName;
+
+use crate::name::{AgentId, ServerName, TenantId, UserId};
+use crate::secret::{Key, Secret};
+
+/// Everything that a gate is built from.
+#[derive(Debug)]
+pub struct Config {
+    /// Where the gate listens for agents.
+    pub listen: Listen,
+    /// The admin listener.
+    pub admin: Admin,
+    /// How callers prove who they are.
+    pub identity: Identity,
+    /// The upstream servers by name.
+    pub servers: BTreeMap<ServerName, Arc<Server>>,
+    /// The tenants' accounts; the key begins with the tenant.
+    pub accounts: BTreeMap<(TenantId, ServerName), Arc<Account>>,
+    /// Policy.
+    pub policy: Policy,
+    /// Default rates; a tenant's policy data may say otherwise.
+    pub rates: Rates,
+    /// How long a call waits for a concurrency slot.
+    pub slot_wait: Duration,
+    /// The signed statement to the server.
+    pub vouch: Vouch,
+    /// The audit chain.
+    pub audit: Audit,
+    /// Where state is kept.
+    pub state: State,
+    /// Logs and traces.
+    pub telemetry: Telemetry,
+}
+
+/// The listeners and their limits.
+#[derive(Debug, Clone)]
+pub struct Listen {
+    /// Each address, with or without TLS.
+    pub listeners: Vec<Listener>,
+    /// The URL under which agents know the gate: the OAuth resource (RFC 9728) is made from it. No trailing slash.
+    pub public_url: String,
+    /// Hosts that are served, lower case, with the port where one is written. Never empty.
+    pub hosts: Vec<String>,
+    /// Origins that are allowed; a request without an Origin header passes.
+    pub origins: Vec<String>,
+    /// Limits on size and time.
+    pub limits: Limits,
+    /// How long a stop waits for what is in flight.
+    pub drain: Duration,
+    /// Worker threads.
+    pub threads: usize,
+}
+
+/// One address.
+#[derive(Debug, Clone)]
+pub struct Listener {
+    /// The socket address; port 0 takes a free one.
+    pub address: SocketAddr,
+    /// TLS, or cleartext.
+    pub tls: Option<ListenerTls>,
+}
+
+/// TLS of a listener. The files are read again when they change.
+#[derive(Debug, Clone)]
+pub struct ListenerTls {
+    /// The certificate chain in PEM.
+    pub certificate: PathBuf,
+    /// The private key in PEM.
+    pub key: PathBuf,
+    /// Authorities of client certificates in PEM; where set, a client may present one.
+    pub client_authorities: Option<PathBuf>,
+    /// Whether a client without a certificate is refused in the handshake.
+    pub client_required: bool,
+}
+
+/// Limits on what a client may send and how long it may take.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// All header fields together, in bytes.
+    pub header_bytes: usize,
+    /// From the first byte (or the last response) to the end of the header.
+    pub header_timeout: Duration,
+    /// How long an idle connection is kept.
+    pub keepalive: Duration,
+    /// The body, in bytes.
+    pub body_bytes: usize,
+    /// From the end of the header to the end of the body.
+    pub body_timeout: Duration,
+    /// Nesting of JSON, in levels.
+    pub json_depth: usize,
+    /// Open connections.
+    pub connections: usize,
+    /// Open event streams of one tenant.
+    pub streams_per_tenant: usize,
+    /// How long one write to a slow reader may take.
+    pub write_timeout: Duration,
+    /// Silence on an event stream after which a comment is sent.
+    pub stream_keepalive: Duration,
+    /// An upstream's JSON answer, in bytes.
+    pub answer_bytes: usize,
+    /// One event of an upstream's stream, in bytes.
+    pub event_bytes: usize,
+}
+
+/// The admin listener.
+#[derive(Debug, Clone)]
+pub struct Admin {
+    /// Its address; loopback unless the operator says otherwise. `None`: there is none.
+    pub address: Option<SocketAddr>,
+}
+
+/// How callers prove who they are.
+#[derive(Debug)]
+pub struct Identity {
+    /// Issuers of JWT access tokens.
+    pub issuers: Vec<Issuer>,
+    /// API keys by their SHA-256.
+    pub api_keys: Vec<ApiKey>,
+    /// How client certificates are mapped; `None`: they prove nothing.
+    pub certificates: Option<Certificates>,
+    /// The caller that a request without any proof is; only where every listener is loopback.
+    pub anonymous: Option<Static>,
+    /// Whether scoped URLs need a second factor unless they say otherwise.
+    pub second_factor: bool,
+    /// The gate's own key: HMAC of scoped URL tokens, sealing of session ids.
+    pub gate_key: Key,
+}
+
+/// An issuer of JWT access tokens (RFC 9068).
+#[derive(Debug, Clone)]
+pub struct Issuer {
+    /// `iss`, compared exactly.
+    pub issuer: String,
+    /// Accepted audiences, compared exactly. Never empty.
+    pub audiences: Vec<String>,
+    /// Where its keys are.
+    pub keys: KeySource,
+    /// Which claims mean what.
+    pub claims: Claims,
+    /// Tolerated clock skew, at most 60 s.
+    pub leeway: Duration,
+    /// Whether `typ` must be `at+jwt` (RFC 9068 section 4).
+    pub require_at_jwt: bool,
+    /// Scopes that every call needs; a token without them is told so.
+    pub scopes: Vec<String>,
+}
+
+/// Where an issuer's keys are.
+#[derive(Debug, Clone)]
+pub enum KeySource {
+    /// A JWKS document at a URL, refreshed.
+    Url {
+        /// The URL.
+        url: String,
+        /// How often it is fetched.
+        refresh: Duration,
+        /// How long known keys stay good while it cannot be fetched.
+        max_stale: Duration,
+    },
+    /// A JWKS document in a file, read again when it changes.
+    File(PathBuf),
+}
+
+/// Which claims mean what: JSON Pointers (RFC 6901) into the token's claims.
+#[derive(Debug, Clone)]
+pub struct Claims {
+    /// The tenant: an organisation, an agent, or a user, as the operator decides.
+    pub tenant: Tenancy,
+    /// The user.
+    pub user: Option<String>,
+    /// The agent.
+    pub agent: Option<String>,
+    /// Roles: a string, a space-separated string, or an array.
+    pub roles: Option<String>,
+    /// Groups, likewise.
+    pub groups: Option<String>,
+    /// Attributes by their name in policy.
+    pub attributes: BTreeMap<String, String>,
+}
+
+/// What a tenant is for an issuer.
+#[derive(Debug, Clone)]
+pub enum Tenancy {
+    /// The value of a claim.
+    Claim(String),
+    /// Always the same.
+    Fixed(TenantId),
+}
+
+/// An API key. Only its hash is configured.
+#[derive(Debug, Clone)]
+pub struct ApiKey {
+    /// SHA-256 of the key.
+    pub sha256: [u8; 32],
+    /// Whom it stands for.
+    pub who: Static,
+    /// When it ends.
+    pub expires_at: Option<jiff::Timestamp>,
+}
+
+/// A caller as configured.
+#[derive(Debug, Clone)]
+pub struct Static {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The user, if one.
+    pub user: Option<UserId>,
+    /// The agent, if one.
+    pub agent: Option<AgentId>,
+    /// Its roles.
+    pub roles: Vec<Arc<str>>,
+    /// Its groups.
+    pub groups: Vec<Arc<str>>,
+    /// Its attributes.
+    pub attributes: BTreeMap<String, serde_json::Value>,
+}
+
+/// How client certificates are mapped to callers: the first rule whose conditions all hold.
+#[derive(Debug, Clone)]
+pub struct Certificates {
+    /// The rules.
+    pub rules: Vec<CertificateRule>,
+}
+
+/// One rule of [`Certificates`].
+#[derive(Debug, Clone)]
+pub struct CertificateRule {
+    /// The subject's common name must match.
+    pub common_name: Option<GlobMatcher>,
+    /// One of the subject's alternative names must match.
+    pub alternative_name: Option<GlobMatcher>,
+    /// The certificate's own SHA-256.
+    pub sha256: Option<[u8; 32]>,
+    /// Whom it stands for.
+    pub who: Static,
+}
+
+/// One upstream MCP server.
+#[derive(Debug)]
+pub struct Server {
+    /// Its name.
+    pub name: ServerName,
+    /// Its URL (`http` or `https`).
+    pub url: http::Uri,
+    /// Its tags.
+    pub tags: Vec<Arc<str>>,
+    /// Whether its tools' annotations are believed.
+    pub trust_annotations: bool,
+    /// What the operator says of its tools: the first pattern that matches wins.
+    pub tools: Vec<ToolRule>,
+    /// TLS towards it.
+    pub tls: UpstreamTls,
+    /// Times.
+    pub timeouts: Timeouts,
+    /// Whether HTTP/2 is spoken where the server offers it.
+    pub http2: bool,
+    /// Whether the Txn-Token carries the caller's roles.
+    pub vouch_roles: bool,
+}
+
+/// What the operator says of tools that match a pattern.
+#[derive(Debug, Clone)]
+pub struct ToolRule {
+    /// A glob on the tool's name.
+    pub pattern: GlobMatcher,
+    /// Its operation.
+    pub operation: Option<Arc<str>>,
+    /// Its tags.
+    pub tags: Vec<Arc<str>>,
+}
+
+/// TLS towards a server.
+#[derive(Debug, Clone, Default)]
+pub struct UpstreamTls {
+    /// Authorities instead of the system's, in PEM.
+    pub authorities: Option<PathBuf>,
+    /// The client certificate and its key, in PEM.
+    pub client: Option<(PathBuf, PathBuf)>,
+}
+
+/// Times towards a server.
+#[derive(Debug, Clone)]
+pub struct Timeouts {
+    /// TCP and TLS.
+    pub connect: Duration,
+    /// Between two reads of an answer; event streams have only `total`.
+    pub read: Duration,
+    /// The whole call.
+    pub total: Duration,
+    /// Silence on an event stream.
+    pub stream_idle: Duration,
+}
+
+/// One tenant's connection to one server.
+#[derive(Debug)]
+pub struct Account {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The server.
+    pub server: ServerName,
+    /// The URL, where it is the tenant's own. Not the operator's: it is guarded against private addresses.
+    pub url: Option<http::Uri>,
+    /// With what the gate authenticates.
+    pub credential: Credential,
+    /// How many calls at once.
+    pub slots: Option<NonZeroU32>,
+}
+
+/// With what the gate authenticates at a server.
+#[derive(Debug)]
+pub enum Credential {
+    /// Nothing: the server takes none.
+    None,
+    /// `Authorization: Bearer`.
+    Bearer(SecretSource),
+    /// `Authorization: Basic`.
+    Basic {
+        /// The user name.
+        user: String,
+        /// The password.
+        password: SecretSource,
+    },
+    /// A header of its own.
+    Header {
+        /// The header's name.
+        name: HeaderName,
+        /// Its value.
+        value: SecretSource,
+    },
+    /// OAuth 2.0 client credentials (RFC 6749 section 4.4).
+    ClientCredentials {
+        /// The token endpoint.
+        token_url: String,
+        /// The client's id.
+        client_id: String,
+        /// The client's secret.
+        client_secret: SecretSource,
+        /// Scopes to ask for.
+        scopes: Vec<String>,
+        /// The resource to ask for (RFC 8707).
+        resource: Option<String>,
+        /// Whether the client authenticates in the body instead of by Basic.
+        in_body: bool,
+    },
+}
+
+/// Where a secret is.
+#[derive(Debug)]
+pub enum SecretSource {
+    /// In a file that is read at each lease.
+    File(PathBuf),
+    /// Sealed in the store under the tenant and server.
+    Sealed,
+    /// In the configuration, which `check` warns about.
+    Inline(Secret),
+}
+
+/// Policy.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    /// The directory.
+    pub directory: PathBuf,
+    /// How long one decision may take.
+    pub timeout: Duration,
+    /// Decisions kept in the cache.
+    pub cache: usize,
+}
+
+/// Rates; `None` in a field: the operator set no such limit.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rates {
+    /// Requests of one tenant.
+    pub tenant: Option<Rate>,
+    /// Requests of one user.
+    pub user: Option<Rate>,
+    /// Requests of one agent.
+    pub agent: Option<Rate>,
+    /// Calls of one tool, by glob; the first that matches.
+    pub tools: Vec<(String, Rate)>,
+}
+
+/// So many per window, and how many at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// How many.
+    pub requests: NonZeroU32,
+    /// Per which time.
+    pub per: Duration,
+    /// How many at once.
+    pub burst: NonZeroU32,
+}
+
+/// The signed statement to the server.
+#[derive(Debug, Clone)]
+pub struct Vouch {
+    /// `iss`.
+    pub issuer: String,
+    /// The header, `Txn-Token` by default.
+    pub header: HeaderName,
+    /// `EdDSA` or `ES256`.
+    pub algorithm: Signature,
+    /// Life of a token, 60 s at most.
+    pub lifetime: Duration,
+    /// How often the gate takes a new key; the old one stays published for one more period.
+    pub rotate: Duration,
+}
+
+/// A signature algorithm for what the gate signs (RFC 7518, RFC 8037).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signature {
+    /// Ed25519.
+    EdDsa,
+    /// ECDSA on P-256 with SHA-256.
+    Es256,
+}
+
+/// The audit chain.
+#[derive(Debug, Clone)]
+pub struct Audit {
+    /// The directory of its segments.
+    pub directory: PathBuf,
+    /// When lines are forced to the disk.
+    pub fsync: Fsync,
+    /// A segment closes at this size.
+    pub segment_bytes: u64,
+    /// How long a call waits for its line.
+    pub timeout: Duration,
+}
+
+/// When audit lines are forced to the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fsync {
+    /// Before the call is forwarded.
+    Always,
+    /// At the latest so much later; a crash of the machine may lose that much, a crash of the gate nothing.
+    Every(Duration),
+}
+
+/// Where state is kept.
+#[derive(Debug, Clone)]
+pub struct State {
+    /// The directory of the embedded store, the gate's generated keys and the admin token.
+    pub directory: PathBuf,
+    /// The key that seals credentials.
+    pub sealing_key: SealingKey,
+}
+
+/// Where the sealing key comes from: 32 bytes, in base64 or hex.
+#[derive(Debug, Clone)]
+pub enum SealingKey {
+    /// A file; made with mode 0600 if it does not exist and stands in the state directory.
+    File(PathBuf),
+    /// The standard output of a command, as a KMS client's.
+    Command(Vec<String>),
+}
+
+/// Logs and traces.
+#[derive(Debug, Clone)]
+pub struct Telemetry {
+    /// An OTLP/HTTP endpoint for traces.
+    pub otlp: Option<String>,
+    /// Which part of the calls is traced, 0 to 1.
+    pub sample: f64,
+    /// Whether logs are JSON lines.
+    pub json_logs: bool,
+}

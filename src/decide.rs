@@ -1,0 +1,129 @@
+//! Whether it may happen: a question → [`Permit`], or a refusal with reasons.
+
+use std::sync::Arc;
+
+use serde_json::value::RawValue;
+
+use crate::catalogue::Tool;
+use crate::config::Server;
+use crate::decode::Message;
+use crate::identify::Caller;
+use crate::name::{Invocation, Revision};
+
+/// What a message is about, as policy sees it.
+#[derive(Debug, Clone)]
+pub enum Subject {
+    /// A tool.
+    Tool(Arc<Tool>),
+    /// A resource or a resource template, by URI.
+    Resource(Arc<str>),
+    /// A prompt by name.
+    Prompt(Arc<str>),
+    /// The server itself: `initialize`, lists, `ping`, …
+    Server,
+}
+
+/// The circumstances of a request that policy may read.
+#[derive(Debug, Clone)]
+pub struct Circumstances {
+    /// The message in flight.
+    pub invocation: Invocation,
+    /// When it came.
+    pub time: jiff::Timestamp,
+    /// From where.
+    pub source_ip: std::net::IpAddr,
+    /// The protocol revision, as far as it is known.
+    pub protocol: Option<&'static str>,
+    /// The client's name and version as it says itself.
+    pub client: Option<(String, Option<String>)>,
+    /// The workflow that the call belongs to.
+    pub workflow: Option<String>,
+    /// Requests left in the tenant's rate.
+    pub rate_remaining: Option<u32>,
+}
+
+/// One question to policy.
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'a> {
+    /// Who asks.
+    pub caller: &'a Caller,
+    /// Of which server.
+    pub server: &'a Server,
+    /// By which method.
+    pub method: &'a str,
+    /// About what.
+    pub subject: &'a Subject,
+    /// With which arguments; never at list time.
+    pub arguments: Option<&'a RawValue>,
+    /// Under which circumstances.
+    pub circumstances: &'a Circumstances,
+}
+
+/// The proof that policy allowed this message of this caller. Only `decide` makes one; it is used up by sending.
+#[derive(Debug)]
+#[must_use]
+pub struct Permit {
+    pub(in crate::decide) caller: Arc<Caller>,
+    pub(in crate::decide) server: Arc<Server>,
+    pub(in crate::decide) subject: Subject,
+    pub(in crate::decide) message: Message,
+    pub(in crate::decide) verdict: Arc<Verdict>,
+    pub(in crate::decide) invocation: Invocation,
+}
+
+/// What policy said about one question. It says nothing about the arguments, which `constraints` hold.
+#[derive(Debug)]
+pub struct Verdict {
+    /// Whether a rule allowed it and none denied it.
+    pub allow: bool,
+    /// The reasons of the rules that denied it: code and message.
+    pub deny: Vec<(Option<String>, String)>,
+    /// The rules that allowed it.
+    pub rules: Vec<Arc<str>>,
+    /// JSON Pointers to mask in results.
+    pub redact: Vec<Arc<str>>,
+    /// Charged to the tenant's budget.
+    pub cost: f64,
+    /// Extra fields for the audit.
+    pub annotations: serde_json::Map<String, serde_json::Value>,
+    /// The policy's revision.
+    pub revision: Revision,
+}
+
+impl Permit {
+    /// Whose call it is.
+    #[must_use]
+    pub fn caller(&self) -> &Arc<Caller> {
+        &self.caller
+    }
+
+    /// The server it goes to.
+    #[must_use]
+    pub fn server(&self) -> &Arc<Server> {
+        &self.server
+    }
+
+    /// What it is about.
+    #[must_use]
+    pub fn subject(&self) -> &Subject {
+        &self.subject
+    }
+
+    /// The message that was judged.
+    #[must_use]
+    pub fn message(&self) -> &Message {
+        &self.message
+    }
+
+    /// What policy said.
+    #[must_use]
+    pub fn verdict(&self) -> &Arc<Verdict> {
+        &self.verdict
+    }
+
+    /// The message in flight.
+    #[must_use]
+    pub fn invocation(&self) -> Invocation {
+        self.invocation
+    }
+}

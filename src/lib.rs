@@ -1,0 +1,28 @@
+//! Portcullis: a policy gate in front of MCP servers.
+//!
+//! # The path of a call
+//! `gateway` is the whole path, on one screen. Each step is a room of its own, in this order:
+//!
+//! | room | question | makes |
+//! | --- | --- | --- |
+//! | `listen` | sockets, TLS, limits on size and time | [`inbound::Inbound`] |
+//! | [`identify`] | who is calling? | [`identify::Caller`] |
+//! | [`decode`] | what is being asked? | [`decode::Message`] |
+//! | [`decide`] | may it happen? | [`decide::Permit`] |
+//! | `govern` | may it happen now? | `Slot` |
+//! | `record` | is it on the record? | `Entry` |
+//! | `credential` | with whose key? | `Lease` |
+//! | `vouch` | who says so? | a Txn-Token |
+//! | `forward` | to the server | `Reply` |
+//! | `respond` | what is the caller told? | `Answer` |
+
+pub mod catalogue;
+pub mod config;
+pub mod decide;
+pub mod decode;
+pub mod identify;
+pub mod inbound;
+pub mod name;
+pub mod refusal;
+pub mod secret;
+pub mod store;

@@ -1,0 +1,227 @@
+//! Every way to be told no. `respond::table` says what the caller is told for each; the operator reads the log.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::name::{AgentId, ServerName, ToolName};
+
+/// A message that goes no further, and why. Text in it is for the caller: no credential, no upstream URL, no other
+/// tenant's name, no Rego trace.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Refusal {
+    // listen
+    /// The Host header names nobody that this gate serves.
+    #[error("the Host header is not one that this gate serves")]
+    ForeignHost,
+    /// The Origin header is not on the allow-list.
+    #[error("the Origin is not allowed")]
+    ForeignOrigin,
+    /// No such path.
+    #[error("there is nothing at this path")]
+    NoSuchPath,
+    /// A method other than those that the endpoint has.
+    #[error("this endpoint does not take the HTTP method")]
+    MethodNotAllowed {
+        /// The `Allow` header.
+        allow: &'static str,
+    },
+    /// The request line or a header field breaks HTTP, or could be read in two ways.
+    #[error("bad HTTP request: {0}")]
+    BadHttp(&'static str),
+    /// The header section is over the limit.
+    #[error("the request header is larger than {limit} bytes")]
+    HeaderTooLarge {
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// The body is over the limit.
+    #[error("the request body is larger than {limit} bytes")]
+    BodyTooLarge {
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// The body did not arrive in time, or broke off.
+    #[error("the request body did not arrive in time")]
+    BodyTimeout,
+    /// Too many connections or streams, or the gate is about to stop.
+    #[error("the gate cannot take this request now: {0}")]
+    Overloaded(&'static str),
+
+    // identify
+    /// The scoped URL is unknown, expired or revoked: one answer for all three.
+    #[error("no such endpoint")]
+    UnknownUrl,
+    /// No proof of identity came.
+    #[error("authentication is required")]
+    NotAuthenticated,
+    /// A proof of identity came and failed.
+    #[error("the credential is not valid: {0}")]
+    BadCredential(&'static str),
+    /// Proofs cannot be checked now.
+    #[error("credentials cannot be checked now")]
+    IdentityUnavailable,
+    /// A larger scope would do.
+    #[error("the token's scope is too small")]
+    InsufficientScope {
+        /// All scopes that the operation needs.
+        scopes: Vec<Arc<str>>,
+    },
+
+    // decode
+    /// The media type is not JSON in UTF-8, or the body is encoded.
+    #[error("unsupported media: {0}")]
+    UnsupportedMedia(&'static str),
+    /// Not JSON (-32700).
+    #[error("the body is not JSON: {0}")]
+    NotJson(String),
+    /// JSON, but not one valid message (-32600).
+    #[error("not a valid message: {0}")]
+    Invalid(String),
+    /// A valid message with invalid params (-32602).
+    #[error("invalid params: {0}")]
+    BadParams(String),
+    /// Header and body disagree (-32020).
+    #[error("header mismatch: {0}")]
+    HeaderMismatch(String),
+    /// A revision that the path does not speak (-32022).
+    #[error("unsupported protocol version `{requested}`")]
+    UnsupportedVersion {
+        /// What the message asked for.
+        requested: String,
+    },
+    /// A method that nobody here knows (-32601).
+    #[error("method not found: {0}")]
+    UnknownMethod(String),
+    /// The session is not this caller's, has ended, or was never opened.
+    #[error("no such session")]
+    UnknownSession,
+    /// A session is needed.
+    #[error("a session is required: send `initialize` first")]
+    SessionRequired,
+
+    // decide
+    /// Policy hides the tool, or nobody has it.
+    #[error("Unknown tool: {0}")]
+    UnknownTool(ToolName),
+    /// Policy hides the resource, prompt or task, or nobody has it.
+    #[error("{0} not found")]
+    NotFound(&'static str),
+    /// The caller sees it and may not use it.
+    #[error("{message}")]
+    Denied {
+        /// The policy's own code for it, where it has one.
+        code: Option<String>,
+        /// The reason in the policy's words.
+        message: String,
+    },
+    /// An argument is outside what policy allows this caller.
+    #[error("argument `{argument}` is outside what you may use: {message}")]
+    Constrained {
+        /// The argument's name.
+        argument: String,
+        /// What its value must be.
+        message: String,
+    },
+    /// Policy could not be evaluated: an error, a time-out, an undefined result.
+    #[error("policy could not decide about this call")]
+    PolicyFailed,
+
+    // govern
+    /// A rate, the slots or a budget is used up.
+    #[error("{0}")]
+    TooMany(Exhausted),
+
+    // credential
+    /// The account must be authorised again.
+    #[error("the account for `{server}` must be authorised again")]
+    NeedsReauth {
+        /// The server.
+        server: ServerName,
+    },
+    /// There is no account of this tenant for the server.
+    #[error("there is no account for `{0}`")]
+    NoAccount(ServerName),
+    /// The credential could not be had now.
+    #[error("the credential for `{server}` could not be had now")]
+    CredentialUnavailable {
+        /// The server.
+        server: ServerName,
+    },
+
+    // forward
+    /// The server cannot be reached, or refused the connection.
+    #[error("`{server}` cannot be reached")]
+    Unreachable {
+        /// The server.
+        server: ServerName,
+    },
+    /// The server did not answer in time.
+    #[error("`{server}` did not answer in time")]
+    TimedOut {
+        /// The server.
+        server: ServerName,
+    },
+    /// The server's answer broke off, or is not what the protocol allows.
+    #[error("`{server}` gave no usable answer: {what}")]
+    BadAnswer {
+        /// The server.
+        server: ServerName,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// The server itself asks for fewer calls.
+    #[error("`{server}` asks for fewer calls")]
+    UpstreamBusy {
+        /// The server.
+        server: ServerName,
+        /// How long it asks us to wait, bounded by the gate.
+        retry: Option<Duration>,
+    },
+
+    // record
+    /// The audit record could not be written: nothing was forwarded.
+    #[error("the call could not be recorded, so it was not made")]
+    NotRecorded,
+    /// A defect of the gate.
+    #[error("internal error")]
+    Internal,
+}
+
+/// What is used up, and when there is more.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what} exhausted: {limit} per {window_text}; retry after {retry_ms} ms", window_text = humantime::format_duration(*.window), retry_ms = .retry.as_millis())]
+pub struct Exhausted {
+    /// Which limit.
+    pub what: Limit,
+    /// How many the limit allows per window.
+    pub limit: u32,
+    /// The window.
+    pub window: Duration,
+    /// How many are left now.
+    pub remaining: u32,
+    /// When a retry can succeed.
+    pub retry: Duration,
+}
+
+/// The limits of `govern`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum Limit {
+    /// Requests of the whole tenant.
+    #[error("the tenant's request rate is")]
+    TenantRate,
+    /// Requests of one user.
+    #[error("the user's request rate is")]
+    UserRate,
+    /// Requests of one agent.
+    #[error("the agent `{0}`'s request rate is")]
+    AgentRate(AgentId),
+    /// Calls of one tool.
+    #[error("the call rate of tool `{0}` is")]
+    ToolRate(ToolName),
+    /// Concurrent calls on the tenant's account.
+    #[error("the account's concurrency slots are")]
+    Slots,
+    /// The tenant's budget.
+    #[error("the tenant's budget is")]
+    Budget,
+}
