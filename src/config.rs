@@ -475,3 +475,20 @@ pub struct Telemetry {
     /// Whether logs are JSON lines.
     pub json_logs: bool,
 }
+
+/// A server made up for a test of another room.
+#[cfg(test)]
+pub(crate) fn server_for_test(name: &str, url: &str) -> Server {
+    let second = Duration::from_secs(1);
+    Server {
+        name: ServerName::parse(name).unwrap(),
+        url: url.parse().unwrap(),
+        tags: Vec::new(),
+        trust_annotations: false,
+        tools: Vec::new(),
+        tls: UpstreamTls::default(),
+        timeouts: Timeouts { connect: second, read: second, total: second, stream_idle: second },
+        http2: false,
+        vouch_roles: false,
+    }
+}
