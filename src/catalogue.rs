@@ -7,6 +7,7 @@ mod operation;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
 use serde::Deserialize;
@@ -65,13 +66,15 @@ pub struct Listed {
 }
 
 /// One account's tools, as far as lists have shown them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Listing {
     by_name: HashMap<ToolName, Arc<Listed>>,
     /// The same by their exact text, so that a list that is seen again is not parsed again.
     by_text: HashMap<Box<str>, Arc<Listed>>,
     /// Whether every page has been seen.
     complete: bool,
+    /// When a page was seen last.
+    seen: Instant,
 }
 
 /// What is known of a tool.
@@ -80,9 +83,24 @@ pub enum Known {
     /// The server lists it.
     Listed(Arc<Listed>),
     /// The server's whole list has been seen, and it is not there.
-    Absent,
+    Absent {
+        /// When the list was seen.
+        seen: Instant,
+    },
     /// The server's list has not been seen.
     Unseen,
+}
+
+impl Known {
+    /// Whether the knowledge is that old that the server may have changed its mind.
+    #[must_use]
+    pub fn is_older_than(&self, age: Duration) -> bool {
+        match self {
+            Self::Listed(_) => false,
+            Self::Absent { seen } => seen.elapsed() > age,
+            Self::Unseen => true,
+        }
+    }
 }
 
 /// The listings of every account; the key begins with the tenant.
@@ -142,7 +160,7 @@ impl Catalogue {
         let Some(listing) = self.listing(tenant, server) else { return Known::Unseen };
         match listing.by_name.get(tool) {
             Some(listed) => Known::Listed(Arc::clone(listed)),
-            None if listing.complete => Known::Absent,
+            None if listing.complete => Known::Absent { seen: listing.seen },
             None => Known::Unseen,
         }
     }
@@ -221,7 +239,7 @@ impl Listing {
                 listing.by_text.insert(text.get().into(), Arc::clone(listed));
             }
         }
-        listing.complete |= page.last && (page.first || before.is_some());
+        listing.complete = page.last && (page.first || before.is_some());
         listing
     }
 }

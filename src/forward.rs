@@ -20,6 +20,9 @@ use pingora::connectors::ConnectorOptions;
 use pingora::connectors::http::Connector;
 use pingora::upstreams::peer::{HttpPeer, Peer};
 
+use crate::credential::Lease;
+use crate::decide::Permit;
+use crate::govern::Slot;
 use crate::name::TenantId;
 use crate::refusal::Refusal;
 
@@ -35,6 +38,19 @@ impl std::fmt::Debug for Forward {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Forward")
     }
+}
+
+/// What a server answers, and what was used to ask it: the place in flight is given back when all of it is dropped.
+#[derive(Debug)]
+pub struct Reply {
+    /// The answer, its head read.
+    pub exchange: Exchange,
+    /// The permit that was used up.
+    pub permit: Permit,
+    /// The place in flight.
+    pub slot: Slot,
+    /// The credential that was used.
+    pub lease: Lease,
 }
 
 /// How many idle connections are kept to servers in all.
@@ -55,20 +71,22 @@ impl Forward {
         }
     }
 
-    /// Sends one request for `tenant` and reads the head of the answer. `credential` identifies what the tenant
-    /// authenticates with: connections are never shared across it.
+    /// Sends a permitted request and reads the head of the answer. The permit is used up: one permit, one call.
+    /// Connections are never shared across tenants or credentials.
     ///
     /// # Errors
     /// [`Refusal::Unreachable`], [`Refusal::TimedOut`] or [`Refusal::BadAnswer`].
-    pub async fn exchange(
+    pub async fn send(
         self: &Arc<Self>,
         endpoint: &Endpoint,
-        tenant: &TenantId,
-        credential: &[u8; 32],
+        permit: Permit,
+        slot: Slot,
+        lease: Lease,
         request: Request,
-    ) -> Result<Exchange, Refusal> {
-        let peer = self.peer(endpoint, tenant, credential).await?;
-        Exchange::send(Arc::clone(self), endpoint, peer, request).await
+    ) -> Result<Reply, Refusal> {
+        let peer = self.peer(endpoint, permit.caller().tenant(), &lease.fingerprint()).await?;
+        let exchange = Exchange::send(Arc::clone(self), endpoint, peer, request).await?;
+        Ok(Reply { exchange, permit, slot, lease })
     }
 
     async fn peer(

@@ -178,6 +178,10 @@ pub enum Refusal {
         retry: Option<Duration>,
     },
 
+    /// The client went away before it was answered; nobody reads this.
+    #[error("the client went away")]
+    ClientGone,
+
     // record
     /// The audit record could not be written: nothing was forwarded.
     #[error("the call could not be recorded, so it was not made")]

@@ -1,5 +1,7 @@
 //! What the caller is told: refusals by one table, lists filtered, results redacted, event by event on a stream.
 
+pub(crate) mod filter;
+pub(crate) mod list;
 mod raw;
 pub(crate) mod redact;
 pub(crate) mod table;

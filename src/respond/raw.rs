@@ -1,39 +1,17 @@
-//! JSON taken apart one level at a time, each part as its exact text: what is not changed is not written again.
+//! JSON put together from parts that are each their exact text: what is not changed is not written again.
 
 use std::borrow::Cow;
-use std::fmt;
 
-use serde::de::{Error as _, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// The members of an object, in their order; an object with a key twice is refused.
-pub(in crate::respond) struct Members<'a>(pub Vec<(Cow<'a, str>, &'a RawValue)>);
-
-/// A key, borrowed where it has no escapes.
+/// A string, borrowed where it has no escapes.
 #[derive(Deserialize)]
-struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
-
-impl<'a> Members<'a> {
-    /// The members of `text`, if it is an object.
-    pub(in crate::respond) fn of(text: &'a RawValue) -> Option<Self> {
-        serde_json::from_str(text.get()).ok()
-    }
-
-    /// One member.
-    pub(in crate::respond) fn get(&self, key: &str) -> Option<&'a RawValue> {
-        self.0.iter().find(|(name, _)| name == key).map(|(_, value)| *value)
-    }
-
-    /// One member, if it is a string.
-    pub(in crate::respond) fn text(&self, key: &str) -> Option<Cow<'a, str>> {
-        text(self.get(key)?)
-    }
-}
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// The string that `value` is, if it is one.
 pub(in crate::respond) fn text(value: &RawValue) -> Option<Cow<'_, str>> {
-    serde_json::from_str::<Key<'_>>(value.get()).ok().map(|key| key.0)
+    serde_json::from_str::<Text<'_>>(value.get()).ok().map(|text| text.0)
 }
 
 /// The elements of an array, if it is one.
@@ -44,33 +22,6 @@ pub(in crate::respond) fn elements(text: &RawValue) -> Option<Vec<&RawValue>> {
 /// A string as JSON.
 pub(in crate::respond) fn quoted(text: &str) -> Option<Box<RawValue>> {
     serde_json::value::to_raw_value(text).ok()
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(MembersVisitor)
-    }
-}
-
-struct MembersVisitor;
-
-impl<'de> Visitor<'de> for MembersVisitor {
-    type Value = Members<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut members: Vec<(Cow<'de, str>, &'de RawValue)> = Vec::new();
-        while let Some((key, value)) = map.next_entry::<Key<'de>, &'de RawValue>()? {
-            if members.iter().any(|(seen, _)| *seen == key.0) {
-                return Err(A::Error::custom("a key is there twice"));
-            }
-            members.push((key.0, value));
-        }
-        Ok(Members(members))
-    }
 }
 
 /// Writes an object member by member.

@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
-use crate::respond::raw::{Members, Object, array, elements, quoted, text};
+use crate::decode::reply::Fields;
+use crate::respond::raw::{Object, array, elements, quoted, text};
 
 const MASK: &str = "\"[redacted]\"";
 const WITHHELD: &str = "[withheld: policy demands a redaction that cannot be made here]";
@@ -34,10 +35,10 @@ impl Redaction {
 
     /// The result of `tools/call`, `resources/read`, `prompts/get` or a task, masked.
     pub(crate) fn result(&self, result: &RawValue) -> Option<Box<RawValue>> {
-        let members = Members::of(result)?;
+        let members = Fields::read(result).ok()?;
         let mut object = Object::sized(result.get().len());
-        for (key, value) in &members.0 {
-            let masked = match &**key {
+        for (key, value) in members.iter() {
+            let masked = match key {
                 "structuredContent" => self.value(value),
                 "content" | "contents" => self.each(value, |item| self.item(item)),
                 "messages" => self.each(value, |message| self.message(message)),
@@ -76,14 +77,14 @@ impl Redaction {
 
     /// One item of content: text that is JSON is masked, all else withheld; links carry no data.
     fn item(&self, item: &RawValue) -> Option<Box<RawValue>> {
-        let members = Members::of(item)?;
-        match members.text("type").as_deref() {
+        let members = Fields::read(item).ok()?;
+        match members.text("type").ok().flatten().as_deref() {
             Some("resource_link") => None,
             Some("resource") => self.member(item, "resource", |resource| self.item(resource)),
             _ => {
                 let mut object = Object::sized(item.get().len());
-                for (key, value) in &members.0 {
-                    let masked = match &**key {
+                for (key, value) in members.iter() {
+                    let masked = match key {
                         "text" => Some(self.text(value)),
                         "data" | "blob" => quoted(WITHHELD),
                         _ => None,
@@ -117,9 +118,9 @@ impl Redaction {
         name: &str,
         change: impl Fn(&RawValue) -> Option<Box<RawValue>>,
     ) -> Option<Box<RawValue>> {
-        let members = Members::of(object)?;
+        let members = Fields::read(object).ok()?;
         let mut changed = Object::sized(object.get().len());
-        for (key, value) in &members.0 {
+        for (key, value) in members.iter() {
             let new = (key == name).then(|| change(value)).flatten();
             changed.add(key, new.as_deref().unwrap_or(value).get());
         }
@@ -142,10 +143,10 @@ fn mask(value: &RawValue, pointers: &[&[String]]) -> Option<Box<RawValue>> {
 }
 
 fn mask_object(value: &RawValue, pointers: &[&[String]]) -> Option<Box<RawValue>> {
-    let Some(members) = Members::of(value) else { return RawValue::from_string(MASK.to_owned()).ok() };
+    let Ok(members) = Fields::read(value) else { return RawValue::from_string(MASK.to_owned()).ok() };
     let mut hit = false;
     let mut object = Object::sized(value.get().len());
-    for (key, member) in &members.0 {
+    for (key, member) in members.iter() {
         let masked = mask(member, &below(pointers, key));
         hit |= masked.is_some();
         object.add(key, masked.as_deref().unwrap_or(member).get());

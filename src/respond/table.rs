@@ -98,6 +98,7 @@ fn row_of(refusal: &Refusal, era: Era) -> Row {
         Refusal::TimedOut { .. } => row(200, -31504, "timed_out", false, Error),
         Refusal::BadAnswer { .. } => row(200, -31502, "bad_answer", false, Error),
         Refusal::UpstreamBusy { .. } => row(200, -31503, "upstream_busy", true, Error),
+        Refusal::ClientGone => row(200, -31499, "client_gone", false, Error),
         Refusal::NotRecorded => row(200, -31500, "not_recorded", true, Error),
         Refusal::Internal => row(200, -32603, "internal", false, Error),
     }
