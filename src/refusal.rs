@@ -77,7 +77,11 @@ pub enum Refusal {
     /// JSON, but not one valid message (-32600).
     #[error("not a valid message: {0}")]
     Invalid(String),
-    /// A valid message with invalid params (-32602).
+    /// `params` that no method has: not an object, or without the `_meta` that a modern request must carry. Answered
+    /// with HTTP 400 in every era (-32602).
+    #[error("invalid params: {0}")]
+    MalformedParams(String),
+    /// A valid message with params that its method does not take, answered with HTTP 200 (-32602).
     #[error("invalid params: {0}")]
     BadParams(String),
     /// Header and body disagree (-32020).
