@@ -18,6 +18,7 @@
 
 pub mod catalogue;
 pub mod config;
+pub mod credential;
 pub mod decide;
 pub mod decode;
 pub mod forward;

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use redb::backends::FileBackend;
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition, TableError};
 
 use crate::store::{Store, StoreError, Stored, Table};
@@ -177,7 +178,8 @@ fn make(path: &Path) -> Result<(), StoreError> {
 
 fn fill(draft: &Path, path: &Path) -> Result<(), StoreError> {
     let file = private_file(draft).map_err(|error| failed(path, &error))?;
-    let database = Database::builder().create_file(file).map_err(|error| opening(path, error))?;
+    let backend = FileBackend::new(file).map_err(|error| opening(path, error))?;
+    let database = Database::builder().create_with_backend(backend).map_err(|error| opening(path, error))?;
     let write = database.begin_write().map_err(broken)?;
     write.open_table(META).map_err(broken)?.insert(SCHEMA_KEY, SCHEMA).map_err(broken)?;
     for table in [Table::Urls, Table::Credentials, Table::Keys] {
