@@ -30,3 +30,4 @@ pub mod refusal;
 pub mod respond;
 pub mod secret;
 pub mod store;
+pub mod vouch;
