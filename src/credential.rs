@@ -58,7 +58,9 @@ pub enum VaultError {
     #[error("there is no account of tenant `{0}` for server `{1}`; add it under `accounts` first")]
     NoAccount(TenantId, ServerName),
     /// The account's secret is elsewhere.
-    #[error("the account of tenant `{0}` for server `{1}` does not say `sealed`, so no secret is kept for it")]
+    #[error(
+        "the account of tenant `{0}` for server `{1}` does not say `sealed`, so no secret is kept for it"
+    )]
     NotSealed(TenantId, ServerName),
     /// The secret could not be used as the credential that the account is.
     #[error("the secret cannot be used: {0}")]

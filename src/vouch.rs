@@ -97,7 +97,7 @@ impl Voucher {
                 sealer,
                 algorithm: config.algorithm,
                 rotate: config.rotate,
-                overlap: config.rotate + lifetime,
+                overlap: config.rotate.saturating_add(lifetime),
             },
             ring: ArcSwap::from_pointee(Ring::default()),
         };

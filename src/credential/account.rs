@@ -45,18 +45,19 @@ pub(in crate::credential) fn connection(
 
 fn kind(credential: &Credential) -> Result<Kind, String> {
     match credential {
-        Credential::Basic { user, .. } if user.contains(':') => {
-            Err(format!("the user name `{user}` has a colon, which Basic authentication cannot carry (RFC 7617)"))
-        }
-        Credential::Header { name, .. } if is_reserved(name) => {
-            Err(format!("the header `{name}` cannot carry a credential; take the one that the server documents"))
-        }
+        Credential::Basic { user, .. } if user.contains(':') => Err(format!(
+            "the user name `{user}` has a colon, which Basic authentication cannot carry (RFC 7617)"
+        )),
+        Credential::Header { name, .. } if is_reserved(name) => Err(format!(
+            "the header `{name}` cannot carry a credential; take the one that the server documents"
+        )),
         Credential::None | Credential::Bearer(_) | Credential::Basic { .. } | Credential::Header { .. } => {
             Ok(Kind::Fixed)
         }
-        Credential::ClientCredentials { .. } => {
-            Ok(Kind::Fetched { endpoint: Arc::new(Endpoint::new(credential)?), tokens: Arc::new(Tokens::default()) })
-        }
+        Credential::ClientCredentials { .. } => Ok(Kind::Fetched {
+            endpoint: Arc::new(Endpoint::new(credential)?),
+            tokens: Arc::new(Tokens::default()),
+        }),
     }
 }
 

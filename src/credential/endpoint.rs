@@ -61,7 +61,8 @@ impl Endpoint {
     /// # Errors
     /// What is wrong with the configuration, for the operator.
     pub(in crate::credential) fn new(credential: &Credential) -> Result<Self, String> {
-        let Credential::ClientCredentials { token_url, client_id, scopes, resource, in_body, .. } = credential
+        let Credential::ClientCredentials { token_url, client_id, scopes, resource, in_body, .. } =
+            credential
         else {
             return Err("it is not an OAuth account".into());
         };
@@ -158,7 +159,9 @@ fn checked(token_url: &str) -> Result<Url, String> {
         return Err("`token_url` has a user or password in it; use `client_id` and `client_secret`".into());
     }
     if url.fragment().is_some() {
-        return Err("`token_url` has a fragment, which a token endpoint may not have (RFC 6749 section 3.2)".into());
+        return Err(
+            "`token_url` has a fragment, which a token endpoint may not have (RFC 6749 section 3.2)".into()
+        );
     }
     Ok(url)
 }
@@ -177,7 +180,9 @@ fn encoded(text: &str) -> Zeroizing<String> {
     let mut encoded = Zeroizing::new(String::with_capacity(text.len() * 3));
     for byte in text.bytes() {
         match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'*' => encoded.push(char::from(byte)),
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'*' => {
+                encoded.push(char::from(byte))
+            }
             b' ' => encoded.push('+'),
             _ => {
                 encoded.push('%');

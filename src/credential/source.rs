@@ -104,7 +104,8 @@ fn file(path: &Path, known: Option<&Stamp>) -> Result<Found, String> {
 fn text(file: File) -> Result<Secret, String> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(4096));
     file.take(LARGEST).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
-    let line = bytes.strip_suffix(b"\n").map_or(bytes.as_slice(), |line| line.strip_suffix(b"\r").unwrap_or(line));
+    let line =
+        bytes.strip_suffix(b"\n").map_or(bytes.as_slice(), |line| line.strip_suffix(b"\r").unwrap_or(line));
     let text = std::str::from_utf8(line).map_err(|_| "it is not UTF-8 text".to_owned())?;
     if text.is_empty() {
         return Err("it is empty".into());
@@ -113,9 +114,8 @@ fn text(file: File) -> Result<Secret, String> {
 }
 
 fn stamp(metadata: &Metadata) -> Stamp {
-    let settled = metadata
-        .modified()
-        .is_ok_and(|modified| modified.elapsed().is_ok_and(|age| age > COARSEST_CLOCK));
+    let settled =
+        metadata.modified().is_ok_and(|modified| modified.elapsed().is_ok_and(|age| age > COARSEST_CLOCK));
     match identity(metadata) {
         Some(identity) if settled => Stamp::File(Box::new(identity)),
         Some(_) | None => Stamp::Unknown,

@@ -111,7 +111,8 @@ async fn basic_and_header_credentials_go_where_they_belong() {
 async fn a_secret_file_is_read_again_when_it_changes() {
     let place = Place::new().await;
     let path = place.file("token", "first-token\n");
-    let vault = place.vault(&[account("acme", Credential::Bearer(SecretSource::File(path.clone())))]).unwrap();
+    let vault =
+        place.vault(&[account("acme", Credential::Bearer(SecretSource::File(path.clone())))]).unwrap();
     for token in ["first-token", "other-token", "third-longer-token"] {
         std::fs::write(&path, format!("{token}\n")).unwrap();
         let lease = vault.lease_for(&tenant("acme"), &netsuite()).await.unwrap();
@@ -127,7 +128,8 @@ async fn a_settled_file_is_only_looked_at_and_a_replaced_one_is_read() {
     let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
     let settle = |path: &PathBuf| std::fs::File::open(path).unwrap().set_modified(long_ago).unwrap();
     settle(&path);
-    let vault = place.vault(&[account("acme", Credential::Bearer(SecretSource::File(path.clone())))]).unwrap();
+    let vault =
+        place.vault(&[account("acme", Credential::Bearer(SecretSource::File(path.clone())))]).unwrap();
     let first = vault.lease_for(&tenant("acme"), &netsuite()).await.unwrap();
     let again = vault.lease_for(&tenant("acme"), &netsuite()).await.unwrap();
     assert!(Arc::ptr_eq(&first.material, &again.material));
@@ -142,7 +144,8 @@ async fn a_settled_file_is_only_looked_at_and_a_replaced_one_is_read() {
 async fn a_secret_file_that_is_missing_empty_or_no_text_gives_no_credential() {
     let place = Place::new().await;
     let path = place.directory.path().join("token");
-    let vault = place.vault(&[account("acme", Credential::Bearer(SecretSource::File(path.clone())))]).unwrap();
+    let vault =
+        place.vault(&[account("acme", Credential::Bearer(SecretSource::File(path.clone())))]).unwrap();
     let unavailable = Refusal::CredentialUnavailable { server: netsuite() };
     assert_eq!(vault.lease_for(&tenant("acme"), &netsuite()).await.unwrap_err(), unavailable);
     for text in [b"".as_slice(), b"\n", b"\xff\xfe", b"two\nlines", &[b'x'; 70_000]] {
@@ -201,7 +204,8 @@ async fn a_vault_whose_kms_is_sealed_says_so_and_gives_nothing_away() {
 async fn a_secret_is_put_only_where_an_account_asks_for_a_sealed_one() {
     let place = Place::new().await;
     let vault = place.vault(&[account("acme", Credential::Bearer(inline("acme-token-1")))]).unwrap();
-    let put = |name: &str| vault.put_secret(&tenant(name), &netsuite(), Secret::new("x".repeat(9))).await_now();
+    let put =
+        |name: &str| vault.put_secret(&tenant(name), &netsuite(), Secret::new("x".repeat(9))).await_now();
     assert!(matches!(put("acme"), Err(VaultError::NotSealed(..))));
     assert!(matches!(put("globex"), Err(VaultError::NoAccount(..))));
 }
@@ -233,7 +237,9 @@ async fn every_account_that_cannot_work_is_named_at_once() {
         ])
         .unwrap_err();
     let text = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
-    for expected in ["`acme` for server `netsuite`: the user name `a:b`", "content-length", "initech", "https://"] {
+    for expected in
+        ["`acme` for server `netsuite`: the user name `a:b`", "content-length", "initech", "https://"]
+    {
         assert!(text.contains(expected), "{text}");
     }
 }

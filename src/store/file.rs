@@ -239,7 +239,9 @@ fn check_schema(database: &Database, path: &Path) -> Result<(), StoreError> {
     }
     Err(damaged(
         path,
-        &format!("its schema is {schema} and this version of Portcullis knows {SCHEMA}; run the version that made it"),
+        &format!(
+            "its schema is {schema} and this version of Portcullis knows {SCHEMA}; run the version that made it"
+        ),
     ))
 }
 

@@ -63,7 +63,12 @@ struct Request<'a> {
 }
 
 /// The claims as JSON; `None` where the clock stands before 1970 or a value is no JSON.
-pub(super) fn of(permit: &Permit, context: &Context<'_>, issuer: &str, lifetime: Duration) -> Option<Vec<u8>> {
+pub(super) fn of(
+    permit: &Permit,
+    context: &Context<'_>,
+    issuer: &str,
+    lifetime: Duration,
+) -> Option<Vec<u8>> {
     let (caller, server, message) = (permit.caller(), permit.server(), permit.message());
     let iat = context.now.duration_since(std::time::UNIX_EPOCH).ok()?.as_secs();
     let aud = audience(context.url.unwrap_or(&server.url));
@@ -114,7 +119,11 @@ fn purpose(message: &Message) -> &str {
 
 /// `Some(None)`: it has no id.
 fn request_id(message: &Message) -> Option<Option<&RawValue>> {
-    message.id.as_ref().map(|id| serde_json::from_str(id.as_json()).ok()).map_or(Some(None), |id| id.map(Some))
+    message
+        .id
+        .as_ref()
+        .map(|id| serde_json::from_str(id.as_json()).ok())
+        .map_or(Some(None), |id| id.map(Some))
 }
 
 fn transaction<'a>(message: &'a Message, server: &'a str) -> Transaction<'a> {
@@ -125,11 +134,9 @@ fn transaction<'a>(message: &'a Message, server: &'a str) -> Transaction<'a> {
             args_sha256: call.arguments.as_deref().map(sha256),
             ..plain
         },
-        Action::GetPrompt { name, arguments } => Transaction {
-            prompt: Some(name),
-            args_sha256: arguments.as_deref().map(sha256),
-            ..plain
-        },
+        Action::GetPrompt { name, arguments } => {
+            Transaction { prompt: Some(name), args_sha256: arguments.as_deref().map(sha256), ..plain }
+        }
         Action::ReadResource { uri }
         | Action::Subscribe { uri }
         | Action::Unsubscribe { uri }

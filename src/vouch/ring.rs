@@ -67,7 +67,8 @@ impl Cupboard {
     }
 
     fn is_due(&self, ring: &Ring, now: SystemTime) -> bool {
-        ring.current().is_none_or(|key| key.algorithm() != self.algorithm || key.created() + self.rotate <= now)
+        ring.current()
+            .is_none_or(|key| key.algorithm() != self.algorithm || is_past(key.created(), self.rotate, now))
     }
 
     async fn kept(&self) -> Result<Ring, VouchError> {
@@ -75,7 +76,10 @@ impl Cupboard {
         for (name, stored) in self.store.scan(Table::Keys, PREFIX).await? {
             let sealed = SealedSecret::from_bytes(stored.value);
             let opened = self.sealer.open_sealed(OWNER, &sealed).await?;
-            keys.push(Numbered { number: number(&name)?, key: Arc::new(SigningKey::parse(opened.expose())?) });
+            keys.push(Numbered {
+                number: number(&name)?,
+                key: Arc::new(SigningKey::parse(opened.expose())?),
+            });
         }
         Ok(Ring(keys))
     }
@@ -100,7 +104,7 @@ impl Cupboard {
         let mut keys = Vec::new();
         let replaced = ring.0.iter().skip(1).map(|next| Some(next.key.created())).chain([None]);
         for (numbered, replaced) in ring.0.iter().zip(replaced) {
-            if replaced.is_some_and(|replaced| replaced + self.overlap <= now) {
+            if replaced.is_some_and(|replaced| is_past(replaced, self.overlap, now)) {
                 self.store.remove(Table::Keys, &name(numbered.number)).await?;
             } else {
                 keys.push(numbered.clone());
@@ -108,6 +112,10 @@ impl Cupboard {
         }
         Ok(Ring(keys))
     }
+}
+
+fn is_past(since: SystemTime, length: Duration, now: SystemTime) -> bool {
+    now.duration_since(since).is_ok_and(|age| age >= length)
 }
 
 /// Big-endian, so that key order is number order.

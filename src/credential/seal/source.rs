@@ -76,7 +76,9 @@ async fn from_command(words: &[String]) -> Result<Key, SealError> {
     let text = match output {
         Ok(output) => output?,
         Err(_) => {
-            return Err(SealError::Unavailable(format!("`{program}` did not end within {COMMAND_TIMEOUT:?}")));
+            return Err(SealError::Unavailable(format!(
+                "`{program}` did not end within {COMMAND_TIMEOUT:?}"
+            )));
         }
     };
     decoded(&text).ok_or_else(|| {

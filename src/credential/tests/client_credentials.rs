@@ -207,7 +207,11 @@ async fn a_refused_client_needs_to_be_authorised_again() {
         (StatusCode::BAD_REQUEST, "invalid_grant", Refusal::NeedsReauth { server: netsuite() }),
         (StatusCode::UNAUTHORIZED, "whatever", Refusal::NeedsReauth { server: netsuite() }),
         (StatusCode::BAD_REQUEST, "invalid_scope", Refusal::CredentialUnavailable { server: netsuite() }),
-        (StatusCode::SERVICE_UNAVAILABLE, "invalid_client", Refusal::CredentialUnavailable { server: netsuite() }),
+        (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "invalid_client",
+            Refusal::CredentialUnavailable { server: netsuite() },
+        ),
     ] {
         let endpoint = TokenEndpoint::start(move |_| error(status, code)).await;
         let place = Place::new().await;

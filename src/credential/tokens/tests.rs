@@ -80,7 +80,9 @@ fn a_rejected_token_is_dropped_once_it_is_not_brand_new() {
 fn pauses_grow_to_half_a_minute_and_heed_the_endpoint() {
     let now = Instant::now();
     let mut pause = Pause::after(None, &Failure::Unavailable.into(), now);
-    assert!(pause.until >= now + Duration::from_millis(750) && pause.until <= now + Duration::from_millis(1250));
+    assert!(
+        pause.until >= now + Duration::from_millis(750) && pause.until <= now + Duration::from_millis(1250)
+    );
     for _ in 0..10 {
         pause = Pause::after(Some(&pause), &Failure::Unavailable.into(), now);
     }

@@ -26,7 +26,11 @@ async fn what_was_acknowledged_is_there_after_reopening() {
     let store = FileStore::open(&place.path).unwrap();
     let found = store.get(Table::Urls, b"acme/1").await.unwrap().unwrap();
     assert_eq!((found.value.as_slice(), found.version), (b"two".as_slice(), 2));
-    assert_eq!(store.get(Table::Credentials, b"acme/1").await.unwrap(), None, "tables are spaces of their own");
+    assert_eq!(
+        store.get(Table::Credentials, b"acme/1").await.unwrap(),
+        None,
+        "tables are spaces of their own"
+    );
     assert!(store.remove(Table::Urls, b"acme/1").await.unwrap());
     assert!(!store.remove(Table::Urls, b"acme/1").await.unwrap());
 }
