@@ -7,11 +7,11 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::*;
-use crate::config::{SealingKey, Signature, Timeouts, UpstreamTls};
+use crate::config::{SealingKey, Signature, server_for_test};
 use crate::decide::permit_for_test;
 use crate::decode::{Action, Era, ListKind, Message, Meta, ToolCall, request_id_for_test};
 use crate::identify::{Caller, caller_for_test};
-use crate::name::{ServerName, ToolName};
+use crate::name::ToolName;
 use crate::store::Table;
 use crate::store::file::FileStore;
 
@@ -48,18 +48,8 @@ impl Place {
 }
 
 fn server(vouch_roles: bool) -> Arc<Server> {
-    let second = Duration::from_secs(1);
-    Arc::new(Server {
-        name: ServerName::parse("netsuite").unwrap(),
-        url: "https://user:SENTINEL-1@erp.example:8443/mcp?key=SENTINEL-2".parse().unwrap(),
-        tags: Vec::new(),
-        trust_annotations: false,
-        tools: Vec::new(),
-        tls: UpstreamTls::default(),
-        timeouts: Timeouts { connect: second, read: second, total: second, stream_idle: second },
-        http2: false,
-        vouch_roles,
-    })
+    let url = "https://user:SENTINEL-1@erp.example:8443/mcp?key=SENTINEL-2";
+    Arc::new(Server { vouch_roles, ..server_for_test("netsuite", url) })
 }
 
 fn message(method: &'static str, action: Action) -> Message {
