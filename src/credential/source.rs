@@ -114,11 +114,19 @@ fn text(file: File) -> Result<Secret, String> {
 }
 
 fn stamp(metadata: &Metadata) -> Stamp {
-    let settled =
-        metadata.modified().is_ok_and(|modified| modified.elapsed().is_ok_and(|age| age > COARSEST_CLOCK));
     match identity(metadata) {
-        Some(identity) if settled => Stamp::File(Box::new(identity)),
+        Some(identity) if identity.is_settled(SystemTime::now()) => Stamp::File(Box::new(identity)),
         Some(_) | None => Stamp::Unknown,
+    }
+}
+
+impl Identity {
+    /// Whether a change that comes now is sure to give other times.
+    fn is_settled(&self, now: SystemTime) -> bool {
+        let old = |time: SystemTime| now.duration_since(time).is_ok_and(|age| age > COARSEST_CLOCK);
+        let changed = u64::try_from(self.changed.0).ok().map(Duration::from_secs);
+        let changed = changed.and_then(|since| SystemTime::UNIX_EPOCH.checked_add(since));
+        old(self.modified) && changed.is_some_and(|changed| old(changed + Duration::from_secs(1)))
     }
 }
 
@@ -167,4 +175,30 @@ async fn sealed(
 fn into_text(opened: &Key) -> Result<Secret, Failure> {
     let text = std::str::from_utf8(opened.expose()).map_err(|_| Failure::Unavailable)?;
     Ok(Secret::new(text.to_owned()))
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_has_just_changed_is_read_each_time() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("token");
+        std::fs::write(&path, "first").unwrap();
+        let Ok(Found::Secret(stamp, _)) = file(&path, None) else { panic!("it is there") };
+        assert!(matches!(stamp, Stamp::Unknown));
+        assert!(matches!(file(&path, Some(&stamp)), Ok(Found::Secret(..))));
+        let touched = std::fs::File::open(&path).unwrap();
+        touched.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        let Ok(Found::Secret(stamp, _)) = file(&path, None) else { panic!("it is there") };
+        assert!(matches!(stamp, Stamp::Unknown), "a time that was set by hand proves nothing");
+    }
+
+    #[test]
+    fn a_file_that_has_not_changed_for_a_while_is_only_looked_at() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(".rustfmt.toml");
+        let Ok(Found::Secret(stamp, _)) = file(&path, None) else { panic!("it is there") };
+        assert!(matches!(file(&path, Some(&stamp)), Ok(Found::Unchanged)));
+    }
 }

@@ -126,6 +126,22 @@ async fn a_damaged_page_is_refused_and_never_made_anew() {
     refused_and_unchanged(&place.path);
 }
 
+#[tokio::test]
+async fn one_changed_byte_in_one_entry_is_noticed_when_the_store_is_opened() {
+    let place = place();
+    let store = FileStore::open(&place.path).unwrap();
+    store.put(Table::Credentials, b"acme\0netsuite", &[7; 300], None).await.unwrap();
+    drop(store);
+    let mut bytes = std::fs::read(&place.path).unwrap();
+    let places: Vec<_> = memchr::memmem::find_iter(&bytes, &[7; 300]).collect();
+    assert!(!places.is_empty());
+    for at in places {
+        bytes[at + 150] ^= 1;
+    }
+    std::fs::write(&place.path, bytes).unwrap();
+    refused_and_unchanged(&place.path);
+}
+
 #[test]
 fn a_truncated_file_is_refused() {
     let place = place();
