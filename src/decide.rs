@@ -127,3 +127,25 @@ impl Permit {
         self.invocation
     }
 }
+
+/// A permit made up for a test of another room.
+#[cfg(test)]
+pub(crate) fn permit_for_test(caller: Caller, server: Arc<Server>, message: Message) -> Permit {
+    let verdict = Verdict {
+        allow: true,
+        deny: Vec::new(),
+        rules: Vec::new(),
+        redact: Vec::new(),
+        cost: 0.0,
+        annotations: serde_json::Map::new(),
+        revision: Revision::parse("test").unwrap(),
+    };
+    Permit {
+        caller: Arc::new(caller),
+        server,
+        subject: Subject::Server,
+        message,
+        verdict: Arc::new(verdict),
+        invocation: Invocation::new(),
+    }
+}

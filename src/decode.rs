@@ -288,3 +288,9 @@ pub enum Notification {
     /// `notifications/tasks/status`.
     TaskStatus,
 }
+
+/// An id made up for a test of another room.
+#[cfg(test)]
+pub(crate) fn request_id_for_test(json: &str) -> RequestId {
+    RequestId(json.into())
+}

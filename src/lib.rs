@@ -18,6 +18,7 @@
 
 pub mod catalogue;
 pub mod config;
+pub mod credential;
 pub mod decide;
 pub mod decode;
 pub mod forward;
@@ -29,3 +30,4 @@ pub mod refusal;
 pub mod respond;
 pub mod secret;
 pub mod store;
+pub mod vouch;
