@@ -151,7 +151,7 @@ fn is_signed(token: &Token<'_>, held: &Held) -> Result<(), BadProof> {
             verdict = BadProof::Signature;
         }
     }
-    if id.is_none() && verdict == BadProof::Signature { Err(BadProof::UnknownKey) } else { Err(verdict) }
+    Err(if id.is_none() { BadProof::UnknownKey } else { verdict })
 }
 
 fn is_held_by(bound: Bound, certificate: Option<&ClientCertificate>) -> bool {
