@@ -27,7 +27,9 @@ mod source;
 mod structure;
 mod upstream;
 
-pub use callers::{ApiKey, CertificateRule, Certificates, Claims, Identity, Issuer, KeySource, Static, Tenancy};
+pub use callers::{
+    ApiKey, CertificateRule, Certificates, Claims, Identity, Issuer, KeySource, Static, Tenancy,
+};
 pub use fill::{Env, ProcessEnv};
 pub use problem::{BadConfig, Finding, Warning};
 pub use schema::schema;

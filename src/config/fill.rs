@@ -50,7 +50,10 @@ fn expand(text: &str, env: &dyn Env) -> Result<String, Misfit> {
             continue;
         }
         let Some((reference, after)) = reference.split_once('}') else {
-            return Err(Misfit::new("has `${` without `}`", "write `${VAR}`, or `$${` for the two characters themselves"));
+            return Err(Misfit::new(
+                "has `${` without `}`",
+                "write `${VAR}`, or `$${` for the two characters themselves",
+            ));
         };
         filled.push_str(before);
         filled.push_str(&variable(reference, env)?);
@@ -82,11 +85,16 @@ fn variable(reference: &str, env: &dyn Env) -> Result<String, Misfit> {
 
 fn content(path: &Path) -> Result<String, Misfit> {
     let misfit = |why: &str| {
-        Misfit::new(format!("refers to the file `{}`, which {why}", path.display()), "name a readable text file of at most 64 KiB")
+        Misfit::new(
+            format!("refers to the file `{}`, which {why}", path.display()),
+            "name a readable text file of at most 64 KiB",
+        )
     };
     let file = std::fs::File::open(path).map_err(|error| misfit(&format!("cannot be read: {error}")))?;
     let mut text = String::new();
-    file.take(LARGEST + 1).read_to_string(&mut text).map_err(|error| misfit(&format!("cannot be read: {error}")))?;
+    file.take(LARGEST + 1)
+        .read_to_string(&mut text)
+        .map_err(|error| misfit(&format!("cannot be read: {error}")))?;
     if text.len() as u64 > LARGEST {
         return Err(misfit("is too large"));
     }

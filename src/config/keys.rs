@@ -23,7 +23,11 @@ pub(super) fn check(file: &Path, state: &Path, at: &At, report: &mut Report<'_>)
             private(file, at, report);
             let key = decode(text.trim());
             if key.is_none() {
-                report.error(at, format!("`{}` does not hold 32 bytes in base64 or hex", file.display()), fix);
+                report.error(
+                    at,
+                    format!("`{}` does not hold 32 bytes in base64 or hex", file.display()),
+                    fix,
+                );
             }
             key
         }

@@ -36,7 +36,7 @@ macro_rules! leaves {
         $(
             $(#[$doc])*
             #[derive(Debug, Clone)]
-            pub struct $name(pub(super) $inner);
+            pub(crate) struct $name(pub(super) $inner);
 
             impl $name {
                 pub(super) fn parse(text: &str) -> Result<Self, Misfit> {
@@ -94,7 +94,7 @@ leaves! {
     /// A glob.
     Pattern(Glob), "glob", glob, |glob| glob.glob().to_owned(), "write one such as `list_*`";
     /// A SHA-256 in hex.
-    Hash([u8; 32]), "sha256-hex", hash, hex::encode,
+    Hash([u8; 32]), "sha256-hex", hash, |hash| hex::encode(hash),
         "write the 64 hex digits that `portcullis key create` prints";
     /// A JSON Pointer into a token's claims.
     ClaimPointer(String), "claim-pointer", pointer, String::clone, "begin with a slash, as in `/sub` or `/realm_access/roles`";
@@ -131,11 +131,12 @@ leaves! {
 
 /// A size in bytes.
 #[derive(Debug, Clone, Copy)]
-pub struct Size(pub(super) u64);
+pub(crate) struct Size(pub(super) u64);
 
 impl Size {
     fn parse(text: &str) -> Result<Self, Misfit> {
-        let wrong = || Misfit::new(format!("`{text}` is not a size"), "write one such as `512KiB`, `4MiB` or `1GiB`");
+        let wrong =
+            || Misfit::new(format!("`{text}` is not a size"), "write one such as `512KiB`, `4MiB` or `1GiB`");
         let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
         let (number, unit) = text.split_at_checked(digits).ok_or_else(wrong)?;
         let number: u64 = number.parse().map_err(|_| wrong())?;
@@ -205,7 +206,8 @@ fn address(text: &str) -> Result<SocketAddr, String> {
 
 fn url(text: &str) -> Result<Url, String> {
     // A URL with user information is not repeated: it is a credential.
-    let authority = text.split_once("://").map_or("", |(_, rest)| rest.split(['/', '?', '#']).next().unwrap_or(""));
+    let authority =
+        text.split_once("://").map_or("", |(_, rest)| rest.split(['/', '?', '#']).next().unwrap_or(""));
     if authority.contains('@') {
         return Err("the URL has user information in it".to_owned());
     }
@@ -230,7 +232,9 @@ fn hash(text: &str) -> Result<[u8; 32], String> {
     let mut bytes = [0; 32];
     match hex::decode_to_slice(text, &mut bytes) {
         Ok(()) => Ok(bytes),
-        Err(_) => Err(format!("this is not the hex of a SHA-256: it has {} characters", text.chars().count())),
+        Err(_) => {
+            Err(format!("this is not the hex of a SHA-256: it has {} characters", text.chars().count()))
+        }
     }
 }
 
@@ -312,7 +316,9 @@ fn origin(text: &str) -> Result<String, String> {
 fn operation(text: &str) -> Result<String, String> {
     match text {
         "read" | "write" | "custom" => Err(format!("`{text}` is a class, which follows from the operation")),
-        _ if text.is_empty() || !text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_') => {
+        _ if text.is_empty()
+            || !text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_') =>
+        {
             Err(format!("`{text}` is not an operation"))
         }
         _ => Ok(text.to_owned()),

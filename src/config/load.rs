@@ -92,7 +92,8 @@ fn read(text: &str, file: &Path, report: &mut Report<'_>) -> Option<Raw> {
     report.slips(unfilled);
     tree.cut_nulls();
     let servers = tree.find(&At::default().key("servers"));
-    report.server_names = servers.map(Node::keys).unwrap_or_default().into_iter().map(str::to_owned).collect();
+    report.server_names =
+        servers.map(Node::keys).unwrap_or_default().into_iter().map(str::to_owned).collect();
     let unfit = structure::fit(&mut tree, &schema());
     report.slips(unfit);
     let raw = serde_json::from_value(tree.value());

@@ -70,7 +70,9 @@ fn positive(report: &mut Report<'_>, at: &At, time: Duration) {
 fn policy(raw: RawPolicies, report: &mut Report<'_>) -> Policy {
     let at = At::default().key("policies");
     let (at, limits) = match raw {
-        RawPolicies::Directory(directory) => (at, RawPolicyLimits { directory, ..RawPolicyLimits::default() }),
+        RawPolicies::Directory(directory) => {
+            (at, RawPolicyLimits { directory, ..RawPolicyLimits::default() })
+        }
         RawPolicies::Limited(limits) => {
             positive(report, &at.key("timeout"), limits.timeout.0);
             (at.key("directory"), limits)

@@ -123,7 +123,8 @@ impl fmt::Display for At {
 
 /// The known word nearest to `word`, where one is near enough to be meant.
 pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let near = |candidate: &&str| strsim::damerau_levenshtein(&word.to_lowercase(), &candidate.to_lowercase());
+    let near =
+        |candidate: &&str| strsim::damerau_levenshtein(&word.to_lowercase(), &candidate.to_lowercase());
     known.into_iter().min_by_key(near).filter(|best| near(best) <= 1 + best.len() / 4)
 }
 

@@ -16,56 +16,56 @@ use super::leaf::{Address, FilePath, Header, Host, HttpUrl, Origin, Size, Span, 
 mod identity;
 mod servers;
 
-pub use identity::*;
-pub use servers::*;
+pub(crate) use identity::*;
+pub(crate) use servers::*;
 
 /// The configuration of a Portcullis gate. Relative paths are relative to this file. In every text, `${VAR}` and
 /// `${VAR:-default}` take an environment variable, and a text `file:PATH` takes the content of a file.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[schemars(title = "Portcullis")]
-pub struct Raw {
+pub(crate) struct Raw {
     /// Where the gate listens for agents.
     #[schemars(length(min = 1))]
-    pub listen: Vec<RawListener>,
+    pub(crate) listen: Vec<RawListener>,
     /// The URL under which agents know the gate, without a path. Default: `http://` (with TLS `https://`) and the first address.
-    pub public_url: Option<HttpUrl>,
+    pub(crate) public_url: Option<HttpUrl>,
     /// Hosts that are served, with the port where one is meant. Default: the host of `public_url` and the addresses of `listen`.
     #[schemars(length(min = 1))]
-    pub hosts: Option<Vec<Host>>,
+    pub(crate) hosts: Option<Vec<Host>>,
     /// Browser origins that are served; a request without an Origin header passes.
-    pub origins: Vec<Origin>,
+    pub(crate) origins: Vec<Origin>,
     /// Limits on what a client may send and how long it may take.
-    pub limits: RawLimits,
+    pub(crate) limits: RawLimits,
     /// How long a stop waits for what is in flight.
-    pub drain: Span,
+    pub(crate) drain: Span,
     /// Worker threads. Default: one per core.
     #[schemars(range(min = 1, max = 1024))]
-    pub threads: Option<usize>,
+    pub(crate) threads: Option<usize>,
     /// The admin listener, or `off`.
-    pub admin: RawAdmin,
+    pub(crate) admin: RawAdmin,
     /// How callers prove who they are. Scoped URLs need nothing here.
-    pub identity: RawIdentity,
+    pub(crate) identity: RawIdentity,
     /// The upstream MCP servers by name.
     #[schemars(extend("minProperties" = 1))]
-    pub servers: BTreeMap<String, RawServer>,
+    pub(crate) servers: BTreeMap<String, RawServer>,
     /// The tenants' accounts at the servers.
     #[schemars(length(min = 1))]
-    pub accounts: Option<Vec<RawAccount>>,
+    pub(crate) accounts: Option<Vec<RawAccount>>,
     /// The policies: a directory, or a directory with its limits.
-    pub policies: RawPolicies,
+    pub(crate) policies: RawPolicies,
     /// Rates, where the policies' data says nothing else for a tenant.
-    pub rates: RawRates,
+    pub(crate) rates: RawRates,
     /// How long a call waits for one of the account's `slots`.
-    pub slot_wait: Span,
+    pub(crate) slot_wait: Span,
     /// The signed statement to the server of who is calling.
-    pub vouch: RawVouch,
+    pub(crate) vouch: RawVouch,
     /// The audit chain.
-    pub audit: RawAudit,
+    pub(crate) audit: RawAudit,
     /// Where state is kept.
-    pub state: RawState,
+    pub(crate) state: RawState,
     /// Logs and traces.
-    pub telemetry: RawTelemetry,
+    pub(crate) telemetry: RawTelemetry,
 }
 
 impl Default for Raw {
@@ -96,61 +96,61 @@ impl Default for Raw {
 /// One address.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct RawListener {
+pub(crate) struct RawListener {
     /// The socket address; port 0 takes a free one.
-    pub address: Address,
+    pub(crate) address: Address,
     /// TLS; without it the address speaks cleartext.
     #[serde(default)]
-    pub tls: Option<RawListenerTls>,
+    pub(crate) tls: Option<RawListenerTls>,
 }
 
 /// TLS of a listener. The files are read again when they change.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct RawListenerTls {
+pub(crate) struct RawListenerTls {
     /// The certificate chain in PEM.
-    pub certificate: FilePath,
+    pub(crate) certificate: FilePath,
     /// The private key in PEM.
-    pub key: FilePath,
+    pub(crate) key: FilePath,
     /// Authorities of client certificates in PEM; with them a client may present a certificate.
     #[serde(default)]
-    pub client_authorities: Option<FilePath>,
+    pub(crate) client_authorities: Option<FilePath>,
     /// Whether a client without a certificate is refused.
     #[serde(default)]
-    pub client_required: bool,
+    pub(crate) client_required: bool,
 }
 
 /// Limits on what a client may send and how long it may take.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct RawLimits {
+pub(crate) struct RawLimits {
     /// All header fields together.
-    pub header_bytes: Size,
+    pub(crate) header_bytes: Size,
     /// From the first byte to the end of the header.
-    pub header_timeout: Span,
+    pub(crate) header_timeout: Span,
     /// How long an idle connection is kept.
-    pub keepalive: Span,
+    pub(crate) keepalive: Span,
     /// The body.
-    pub body_bytes: Size,
+    pub(crate) body_bytes: Size,
     /// From the end of the header to the end of the body.
-    pub body_timeout: Span,
+    pub(crate) body_timeout: Span,
     /// Nesting of JSON, in levels.
     #[schemars(range(min = 4, max = 127))]
-    pub json_depth: usize,
+    pub(crate) json_depth: usize,
     /// Open connections.
     #[schemars(range(min = 1))]
-    pub connections: usize,
+    pub(crate) connections: usize,
     /// Open event streams of one tenant.
     #[schemars(range(min = 1))]
-    pub streams_per_tenant: usize,
+    pub(crate) streams_per_tenant: usize,
     /// One write to a slow reader.
-    pub write_timeout: Span,
+    pub(crate) write_timeout: Span,
     /// Silence on an event stream after which a comment is sent.
-    pub stream_keepalive: Span,
+    pub(crate) stream_keepalive: Span,
     /// A server's JSON answer.
-    pub answer_bytes: Size,
+    pub(crate) answer_bytes: Size,
     /// One event of a server's stream.
-    pub event_bytes: Size,
+    pub(crate) event_bytes: Size,
 }
 
 impl Default for RawLimits {
@@ -175,7 +175,7 @@ impl Default for RawLimits {
 /// The admin listener, or `off`.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
-pub enum RawAdmin {
+pub(crate) enum RawAdmin {
     /// None.
     Off(RawOff),
     /// One.
@@ -192,7 +192,7 @@ impl Default for RawAdmin {
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(inline)]
-pub enum RawOff {
+pub(crate) enum RawOff {
     /// Switched off.
     Off,
 }
@@ -200,9 +200,9 @@ pub enum RawOff {
 /// The admin listener.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct RawAdminListener {
+pub(crate) struct RawAdminListener {
     /// Its socket address.
-    pub address: Address,
+    pub(crate) address: Address,
 }
 
 impl Default for RawAdminListener {
@@ -214,7 +214,7 @@ impl Default for RawAdminListener {
 /// The policies: a directory, or a directory with its limits.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
-pub enum RawPolicies {
+pub(crate) enum RawPolicies {
     /// A directory.
     Directory(FilePath),
     /// A directory with its limits.
@@ -230,65 +230,69 @@ impl Default for RawPolicies {
 /// The policies' directory with its limits.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct RawPolicyLimits {
+pub(crate) struct RawPolicyLimits {
     /// The directory.
-    pub directory: FilePath,
+    pub(crate) directory: FilePath,
     /// How long one decision may take.
-    pub timeout: Span,
+    pub(crate) timeout: Span,
     /// Decisions kept in the cache; 0 keeps none.
-    pub cache: usize,
+    pub(crate) cache: usize,
 }
 
 impl Default for RawPolicyLimits {
     fn default() -> Self {
-        Self { directory: FilePath("policies".into()), timeout: Span(Duration::from_millis(20)), cache: 100_000 }
+        Self {
+            directory: FilePath("policies".into()),
+            timeout: Span(Duration::from_millis(20)),
+            cache: 100_000,
+        }
     }
 }
 
 /// Rates. What is left out is not limited.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct RawRates {
+pub(crate) struct RawRates {
     /// Requests of one tenant.
-    pub tenant: Option<RawRate>,
+    pub(crate) tenant: Option<RawRate>,
     /// Requests of one user.
-    pub user: Option<RawRate>,
+    pub(crate) user: Option<RawRate>,
     /// Requests of one agent.
-    pub agent: Option<RawRate>,
+    pub(crate) agent: Option<RawRate>,
     /// Calls of one tool by glob, in order; the first that matches.
     #[schemars(extend("minProperties" = 1))]
-    pub tools: Option<BTreeMap<String, RawRate>>,
+    pub(crate) tools: Option<BTreeMap<String, RawRate>>,
 }
 
 /// So many requests in a span of time.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct RawRate {
+pub(crate) struct RawRate {
     /// How many.
     #[schemars(range(min = 1, max = 4_294_967_295_u64))]
-    pub requests: u32,
+    pub(crate) requests: u32,
     /// In which time.
-    pub per: Span,
+    pub(crate) per: Span,
     /// How many at once. Default: as many as `requests`.
     #[serde(default)]
     #[schemars(range(min = 1, max = 4_294_967_295_u64))]
-    pub burst: Option<u32>,
+    pub(crate) burst: Option<u32>,
 }
 
 /// The signed statement to the server of who is calling: a JWT of type `txntoken+jwt`.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct RawVouch {
+pub(crate) struct RawVouch {
     /// Its `iss`. Default: `public_url`.
-    pub issuer: Option<HttpUrl>,
+    pub(crate) issuer: Option<HttpUrl>,
     /// The header in which it goes to the server.
-    pub header: Header,
+    pub(crate) header: Header,
     /// The signature.
-    pub algorithm: RawSignature,
+    pub(crate) algorithm: RawSignature,
     /// How long it is good, 60 s at most.
-    pub lifetime: Span,
+    pub(crate) lifetime: Span,
     /// How often the gate takes a new key; the old one stays published for one more period.
-    pub rotate: Span,
+    pub(crate) rotate: Span,
 }
 
 impl Default for RawVouch {
@@ -306,7 +310,7 @@ impl Default for RawVouch {
 /// A signature algorithm.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
 #[schemars(inline)]
-pub enum RawSignature {
+pub(crate) enum RawSignature {
     /// Ed25519.
     #[serde(rename = "EdDSA")]
     EdDsa,
@@ -318,15 +322,15 @@ pub enum RawSignature {
 /// The audit chain.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct RawAudit {
+pub(crate) struct RawAudit {
     /// The directory of its segments.
-    pub directory: FilePath,
+    pub(crate) directory: FilePath,
     /// When lines are forced to the disk: `always`, or a time after which at the latest.
-    pub fsync: Sync,
+    pub(crate) fsync: Sync,
     /// A segment closes at this size.
-    pub segment_bytes: Size,
+    pub(crate) segment_bytes: Size,
     /// How long a call waits for its line.
-    pub timeout: Span,
+    pub(crate) timeout: Span,
 }
 
 impl Default for RawAudit {
@@ -343,11 +347,11 @@ impl Default for RawAudit {
 /// Where state is kept.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct RawState {
+pub(crate) struct RawState {
     /// The directory of the embedded store, the gate's own keys and the admin token.
-    pub directory: FilePath,
+    pub(crate) directory: FilePath,
     /// The key that seals credentials. Default: `seal.key` in the state directory, made when missing.
-    pub sealing_key: Option<RawSealingKey>,
+    pub(crate) sealing_key: Option<RawSealingKey>,
 }
 
 impl Default for RawState {
@@ -359,25 +363,24 @@ impl Default for RawState {
 /// Where the sealing key comes from: 32 bytes, in base64 or hex.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum RawSealingKey {
+pub(crate) enum RawSealingKey {
     /// A file.
     File(FilePath),
     /// The standard output of a command, as of a KMS client.
-    #[schemars(length(min = 1))]
     Command(#[schemars(length(min = 1))] Vec<String>),
 }
 
 /// Logs and traces.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct RawTelemetry {
+pub(crate) struct RawTelemetry {
     /// An OTLP/HTTP endpoint for traces. Without it there are none.
-    pub otlp: Option<HttpUrl>,
+    pub(crate) otlp: Option<HttpUrl>,
     /// Which part of the calls is traced.
     #[schemars(range(min = 0.0, max = 1.0))]
-    pub sample: f64,
+    pub(crate) sample: f64,
     /// Whether logs are JSON lines.
-    pub json_logs: bool,
+    pub(crate) json_logs: bool,
 }
 
 impl Default for RawTelemetry {

@@ -22,7 +22,15 @@ pub(super) struct Report<'a> {
 impl<'a> Report<'a> {
     pub(super) fn new(file: &'a Path, env: &'a dyn Env) -> Self {
         let tree = Node { place: Place { line: 0, column: 0 }, data: super::source::Data::Map(Vec::new()) };
-        Self { file, tree, broken: Vec::new(), server_names: Vec::new(), env, errors: Vec::new(), warnings: Vec::new() }
+        Self {
+            file,
+            tree,
+            broken: Vec::new(),
+            server_names: Vec::new(),
+            env,
+            errors: Vec::new(),
+            warnings: Vec::new(),
+        }
     }
 
     /// From here on, keys are looked up in `tree`.
@@ -67,7 +75,10 @@ impl<'a> Report<'a> {
 
     /// Keys of a map in the order in which they are written.
     pub(super) fn written_keys(&self, at: &At) -> Vec<String> {
-        self.tree.find(at).map(|node| node.keys().into_iter().map(str::to_owned).collect()).unwrap_or_default()
+        self.tree
+            .find(at)
+            .map(|node| node.keys().into_iter().map(str::to_owned).collect())
+            .unwrap_or_default()
     }
 
     /// Whether a part of this section was cut out, so that nothing may be concluded from what is not there.

@@ -141,7 +141,8 @@ fn issuer(it: &Issuer) -> Value {
 }
 
 fn api_key(it: &ApiKey) -> Value {
-    let hash = json!({"sha256": hex::encode(it.sha256), "expires_at": it.expires_at.map(|end| end.to_string())});
+    let hash =
+        json!({"sha256": hex::encode(it.sha256), "expires_at": it.expires_at.map(|end| end.to_string())});
     merged(hash, who(&it.who))
 }
 
@@ -167,9 +168,9 @@ fn who(it: &Static) -> Value {
 }
 
 fn server(it: &Arc<Server>) -> Value {
-    let tools = it.tools.iter().map(|rule| {
-        json!({"name": rule.pattern.glob().glob(), "operation": rule.operation, "tags": rule.tags})
-    });
+    let tools = it.tools.iter().map(
+        |rule| json!({"name": rule.pattern.glob().glob(), "operation": rule.operation, "tags": rule.tags}),
+    );
     let client = it.tls.client.as_ref();
     let tls = json!({
         "authorities": it.tls.authorities,
@@ -207,8 +208,12 @@ fn credential(it: &Credential) -> Value {
     match it {
         Credential::None => json!("none"),
         Credential::Bearer(bearer) => json!({"bearer": secret(bearer)}),
-        Credential::Basic { user, password } => json!({"basic": {"user": user, "password": secret(password)}}),
-        Credential::Header { name, value } => json!({"header": {"name": name.as_str(), "value": secret(value)}}),
+        Credential::Basic { user, password } => {
+            json!({"basic": {"user": user, "password": secret(password)}})
+        }
+        Credential::Header { name, value } => {
+            json!({"header": {"name": name.as_str(), "value": secret(value)}})
+        }
         Credential::ClientCredentials { token_url, client_id, client_secret, scopes, resource, in_body } => {
             json!({"oauth": {
                 "token_url": token_url,

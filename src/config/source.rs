@@ -242,7 +242,13 @@ impl<'a> Reader<'a> {
     fn document(&mut self) -> Read<Node> {
         let root = loop {
             match self.next()? {
-                (Event::StreamEnd, span) => return Err(stop(span, "the file is empty", "describe at least one server under `servers`")),
+                (Event::StreamEnd, span) => {
+                    return Err(stop(
+                        span,
+                        "the file is empty",
+                        "describe at least one server under `servers`",
+                    ));
+                }
                 (Event::Nothing | Event::StreamStart | Event::DocumentStart(_), _) => {}
                 (event, span) => break self.node(event, span, &At::default())?,
             }
@@ -251,7 +257,11 @@ impl<'a> Reader<'a> {
             match self.next()? {
                 (Event::StreamEnd, _) => return Ok(root),
                 (Event::DocumentStart(_), span) => {
-                    return Err(stop(span, "a second document begins here", "keep the configuration in one document, without `---` in between"));
+                    return Err(stop(
+                        span,
+                        "a second document begins here",
+                        "keep the configuration in one document, without `---` in between",
+                    ));
                 }
                 _ => {}
             }
@@ -280,8 +290,13 @@ impl<'a> Reader<'a> {
                 self.slip(place, at, "is a YAML alias, which is not supported", "write the value out");
                 Data::Null
             }
-            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentStart(_)
-            | Event::DocumentEnd | Event::SequenceEnd | Event::MappingEnd => Data::Null,
+            Event::Nothing
+            | Event::StreamStart
+            | Event::StreamEnd
+            | Event::DocumentStart(_)
+            | Event::DocumentEnd
+            | Event::SequenceEnd
+            | Event::MappingEnd => Data::Null,
         };
         Ok(Node { place, data })
     }
@@ -314,7 +329,12 @@ impl<'a> Reader<'a> {
             let here = place(span.start);
             match entries.iter().find(|entry| entry.key == key) {
                 _ if key == "<<" => {
-                    self.slip(here, &key_at, "is a YAML merge key, which is not supported", "write the values out");
+                    self.slip(
+                        here,
+                        &key_at,
+                        "is a YAML merge key, which is not supported",
+                        "write the values out",
+                    );
                 }
                 Some(first) => {
                     let what = format!("is written twice, first in line {}", first.place.line);
@@ -334,9 +354,8 @@ impl<'a> Reader<'a> {
             }
             Some(Scalar::Boolean(is)) => Data::Bool(is),
             Some(Scalar::Integer(number)) => Data::Number(number.into()),
-            Some(Scalar::FloatingPoint(number)) => {
-                Number::from_f64(number.into_inner()).map_or_else(|| Data::Text(text.to_owned()), Data::Number)
-            }
+            Some(Scalar::FloatingPoint(number)) => Number::from_f64(number.into_inner())
+                .map_or_else(|| Data::Text(text.to_owned()), Data::Number),
             Some(Scalar::String(text)) => Data::Text(text.into_owned()),
         }
     }
@@ -344,7 +363,12 @@ impl<'a> Reader<'a> {
     /// An anchor without aliases and a tag without a meaning would have no effect.
     fn plain(&mut self, span: Span, at: &At, anchor: usize, tagged: bool) {
         if anchor > 0 {
-            self.slip(place(span.start), at, "has a YAML anchor, which is not supported", "remove the `&name`");
+            self.slip(
+                place(span.start),
+                at,
+                "has a YAML anchor, which is not supported",
+                "remove the `&name`",
+            );
         }
         if tagged {
             self.slip(place(span.start), at, "has a YAML tag, which is not supported", "remove the `!tag`");
@@ -361,7 +385,10 @@ impl<'a> Reader<'a> {
             Some(Err(error)) => Err(Box::new(Slip {
                 place: place(*error.marker()),
                 at: At::default(),
-                misfit: Misfit::new(format!("this is not YAML: {}", error.info()), "mind indentation, quotes and brackets"),
+                misfit: Misfit::new(
+                    format!("this is not YAML: {}", error.info()),
+                    "mind indentation, quotes and brackets",
+                ),
             })),
             None => Ok((Event::StreamEnd, Span::empty(self.end()))),
         }

@@ -98,10 +98,12 @@ impl Explain<'_> {
             }
             ValidationErrorKind::Type { kind } => one(wrong_type(kind, error.instance())),
             ValidationErrorKind::Format { format } => one(wrong_text(format, error.instance())),
-            ValidationErrorKind::Enum { .. } | ValidationErrorKind::Constant { .. } => one(self.none_of(error)),
-            ValidationErrorKind::MinItems { .. } | ValidationErrorKind::MinProperties { .. } => {
-                one(Misfit::new("is empty, and empty never means all", "give at least one, or remove the key"))
+            ValidationErrorKind::Enum { .. } | ValidationErrorKind::Constant { .. } => {
+                one(self.none_of(error))
             }
+            ValidationErrorKind::MinItems { .. } | ValidationErrorKind::MinProperties { .. } => one(
+                Misfit::new("is empty, and empty never means all", "give at least one, or remove the key"),
+            ),
             ValidationErrorKind::Minimum { limit } => {
                 one(Misfit::new(format!("is less than {limit}"), format!("give {limit} or more")))
             }
@@ -135,7 +137,14 @@ impl Explain<'_> {
             !errors.iter().any(|error| here(error) && is_other_kind(error.kind()))
         };
         let has_key = |errors: &&Vec<ValidationError<'static>>| {
-            !errors.iter().any(|error| here(error) && matches!(error.kind(), ValidationErrorKind::Required { .. } | ValidationErrorKind::AdditionalProperties { .. }))
+            !errors.iter().any(|error| {
+                here(error)
+                    && matches!(
+                        error.kind(),
+                        ValidationErrorKind::Required { .. }
+                            | ValidationErrorKind::AdditionalProperties { .. }
+                    )
+            })
         };
         let candidates: Vec<_> = branches.iter().filter(of_kind).collect();
         match candidates.as_slice() {
@@ -152,7 +161,8 @@ impl Explain<'_> {
         let wants_key = |errors: &&Vec<ValidationError<'static>>| {
             errors.iter().any(|error| matches!(error.kind(), ValidationErrorKind::Required { .. }))
         };
-        self.tree.find(at).is_some_and(|node| !node.keys().is_empty()) && branches.iter().filter(wants_key).count() > 1
+        self.tree.find(at).is_some_and(|node| !node.keys().is_empty())
+            && branches.iter().filter(wants_key).count() > 1
     }
 
     fn none_of(&self, error: &ValidationError<'_>) -> Misfit {
@@ -201,7 +211,9 @@ impl Explain<'_> {
 fn is_other_kind(kind: &ValidationErrorKind) -> bool {
     matches!(
         kind,
-        ValidationErrorKind::Type { .. } | ValidationErrorKind::Enum { .. } | ValidationErrorKind::Constant { .. }
+        ValidationErrorKind::Type { .. }
+            | ValidationErrorKind::Enum { .. }
+            | ValidationErrorKind::Constant { .. }
     )
 }
 
@@ -224,7 +236,9 @@ fn wrong_text(format: &str, found: &Value) -> Misfit {
     let fits = FORMATS.iter().find(|known| known.name == format).map(|known| (known.fits)(text));
     match fits {
         Some(Err(misfit)) => misfit,
-        Some(Ok(())) | None => Misfit::new("is not of the expected form", "compare with `portcullis config schema`"),
+        Some(Ok(())) | None => {
+            Misfit::new("is not of the expected form", "compare with `portcullis config schema`")
+        }
     }
 }
 

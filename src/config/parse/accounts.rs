@@ -85,7 +85,11 @@ fn credential(raw: RawCredential, at: &At, vouch: &Vouch, report: &mut Report<'_
         RawCredential::Basic(RawBasic { user, password }) => {
             let at = at.key("basic");
             if user.0.contains(':') {
-                report.error(&at.key("user"), "has a colon, which ends a user name (RFC 7617)", "give a name without one");
+                report.error(
+                    &at.key("user"),
+                    "has a colon, which ends a user name (RFC 7617)",
+                    "give a name without one",
+                );
             }
             Credential::Basic { user: user.0, password: secret(password, &at.key("password"), report) }
         }
@@ -121,7 +125,11 @@ fn secret(raw: RawSecret, at: &At, report: &mut Report<'_>) -> SecretSource {
             let file = report.path(&file.0);
             let fix = "name a readable file with the secret in it";
             match std::fs::read(&file) {
-                Err(error) => report.error(&at.key("file"), format!("`{}` cannot be read: {error}", file.display()), fix),
+                Err(error) => report.error(
+                    &at.key("file"),
+                    format!("`{}` cannot be read: {error}", file.display()),
+                    fix,
+                ),
                 Ok(text) if text.trim_ascii().is_empty() => {
                     report.error(&at.key("file"), format!("`{}` is empty", file.display()), fix);
                 }

@@ -47,7 +47,8 @@ pub(super) fn identity(
 
 /// Certificate rules and authorities of client certificates need one another.
 fn client_certificates(raw: &RawIdentity, listeners: &[RawListener], report: &mut Report<'_>) {
-    let asks = |listener: &RawListener| listener.tls.as_ref().is_some_and(|tls| tls.client_authorities.is_some());
+    let asks =
+        |listener: &RawListener| listener.tls.as_ref().is_some_and(|tls| tls.client_authorities.is_some());
     if report.is_broken("listen") || report.is_broken("identity") {
         return;
     }
@@ -67,7 +68,8 @@ fn client_certificates(raw: &RawIdentity, listeners: &[RawListener], report: &mu
 fn anonymous(who: RawWho, listeners: &[RawListener], report: &mut Report<'_>) -> Static {
     let open = listeners.iter().find(|listener| !listener.address.0.ip().is_loopback());
     if let Some(open) = open {
-        let what = format!("the gate listens on `{}`, where anyone could call without a proof", open.address.0);
+        let what =
+            format!("the gate listens on `{}`, where anyone could call without a proof", open.address.0);
         let fix = "remove `anonymous`, or listen on loopback addresses only";
         report.error(&At::default().key("identity").key("anonymous"), what, fix);
     }
@@ -176,11 +178,19 @@ fn api_keys(raw: Vec<RawApiKey>, report: &mut Report<'_>) -> Vec<ApiKey> {
             report.error(&at.key("sha256"), "is listed twice", "give each key one entry");
         }
         if raw.sha256.0.starts_with(&OF_NOTHING) {
-            report.error(&at.key("sha256"), "is the hash of an empty text", "make a key with `portcullis key create`");
+            report.error(
+                &at.key("sha256"),
+                "is the hash of an empty text",
+                "make a key with `portcullis key create`",
+            );
         }
         let expires_at = raw.expires_at.map(|moment| moment.0);
         if expires_at.is_some_and(|end| end <= report.env.now()) {
-            report.warn(&at.key("expires_at"), "is past: the key is refused", "remove the key, or give it more time");
+            report.warn(
+                &at.key("expires_at"),
+                "is past: the key is refused",
+                "remove the key, or give it more time",
+            );
         }
         let RawApiKey { sha256, tenant, user, agent, roles, groups, attributes, .. } = raw;
         let who = caller(tenant, (user, agent), (roles, groups), attributes);
@@ -197,7 +207,17 @@ fn certificates(raw: Vec<RawCertificate>, report: &mut Report<'_>) -> Certificat
             let fix = "give `common_name`, `alternative_name` or `sha256`";
             report.error(&at, "has no condition, so that every certificate would match", fix);
         }
-        let RawCertificate { common_name, alternative_name, sha256, tenant, user, agent, roles, groups, attributes } = raw;
+        let RawCertificate {
+            common_name,
+            alternative_name,
+            sha256,
+            tenant,
+            user,
+            agent,
+            roles,
+            groups,
+            attributes,
+        } = raw;
         rules.push(CertificateRule {
             common_name: common_name.map(|glob| glob.0.compile_matcher()),
             alternative_name: alternative_name.map(|glob| glob.0.compile_matcher()),

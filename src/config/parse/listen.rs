@@ -43,11 +43,20 @@ pub(super) fn admin(raw: &RawAdmin, listeners: &[RawListener], report: &mut Repo
     let RawAdmin::On(on) = raw else { return Admin { address: None } };
     let (address, at) = (on.address.0, At::default().key("admin").key("address"));
     if address.port() != 0 && listeners.iter().any(|listener| listener.address.0 == address) {
-        report.error(&at, format!("`{address}` is also an address of `listen`"), "give the admin listener a port of its own");
+        report.error(
+            &at,
+            format!("`{address}` is also an address of `listen`"),
+            "give the admin listener a port of its own",
+        );
     }
     if !address.ip().is_loopback() {
-        let what = format!("`{address}` is reachable from other machines, and the admin listener speaks cleartext");
-        report.warn(&at, what, "use a loopback address such as `127.0.0.1:9901`, or keep others out by other means");
+        let what =
+            format!("`{address}` is reachable from other machines, and the admin listener speaks cleartext");
+        report.warn(
+            &at,
+            what,
+            "use a loopback address such as `127.0.0.1:9901`, or keep others out by other means",
+        );
     }
     Admin { address: Some(address) }
 }
@@ -108,7 +117,11 @@ fn tls(raw: &RawListenerTls, at: &At, report: &mut Report<'_>) -> ListenerTls {
     if let Some(authorities) = &tls.client_authorities {
         pem::authorities(authorities, &at.key("client_authorities"), report);
     } else if tls.client_required {
-        unused(report, &at.key("client_required"), "there are no `client_authorities` to check a certificate with");
+        unused(
+            report,
+            &at.key("client_required"),
+            "there are no `client_authorities` to check a certificate with",
+        );
     }
     tls
 }
@@ -169,7 +182,11 @@ fn limits(raw: &RawLimits, report: &mut Report<'_>) -> Limits {
         positive(report, &at.key(key), time.0);
     }
     if raw.header_bytes.0 < 1 << 10 {
-        report.error(&at.key("header_bytes"), "is less than 1KiB", "give at least `1KiB`, or no request passes");
+        report.error(
+            &at.key("header_bytes"),
+            "is less than 1KiB",
+            "give at least `1KiB`, or no request passes",
+        );
     }
     let mut size = |key: &str, bytes: u64| bounded(bytes, &at.key(key), report);
     Limits {

@@ -39,7 +39,11 @@ fn certificates(file: &Path, at: &At, report: &mut Report<'_>) -> Vec<Certificat
     match found {
         Ok(found) if !found.is_empty() => found,
         Ok(_) | Err(_) => {
-            report.error(at, format!("`{}` holds no certificate", file.display()), "name a PEM file with `-----BEGIN CERTIFICATE-----`");
+            report.error(
+                at,
+                format!("`{}` holds no certificate", file.display()),
+                "name a PEM file with `-----BEGIN CERTIFICATE-----`",
+            );
             Vec::new()
         }
     }
@@ -50,7 +54,11 @@ fn private_key(file: &Path, at: &At, report: &mut Report<'_>) -> Option<PrivateK
     match PrivateKeyDer::from_pem_slice(&pem) {
         Ok(key) => Some(key),
         Err(_) => {
-            report.error(at, format!("`{}` holds no private key", file.display()), "name a PEM file with `-----BEGIN PRIVATE KEY-----`");
+            report.error(
+                at,
+                format!("`{}` holds no private key", file.display()),
+                "name a PEM file with `-----BEGIN PRIVATE KEY-----`",
+            );
             None
         }
     }
@@ -90,7 +98,11 @@ fn validity(certificate: &CertificateDer<'_>, file: &Path, at: &At, report: &mut
         let what = format!("the certificate in `{name}` is not valid before {}", day(from));
         report.error(at, what, "use one that is valid now, or set this machine's clock right");
     } else if until - now < SOON {
-        report.warn(at, format!("the certificate in `{name}` expires on {}", day(until)), "renew it; the gate takes the new file without a restart");
+        report.warn(
+            at,
+            format!("the certificate in `{name}` expires on {}", day(until)),
+            "renew it; the gate takes the new file without a restart",
+        );
     }
 }
 
@@ -98,7 +110,11 @@ fn bytes(file: &Path, at: &At, report: &mut Report<'_>) -> Option<Vec<u8>> {
     match std::fs::read(file) {
         Ok(bytes) => Some(bytes),
         Err(error) => {
-            report.error(at, format!("`{}` cannot be read: {error}", file.display()), "name a readable PEM file");
+            report.error(
+                at,
+                format!("`{}` cannot be read: {error}", file.display()),
+                "name a readable PEM file",
+            );
             None
         }
     }

@@ -25,7 +25,11 @@ fn tools(raw: &BTreeMap<String, RawRate>, at: &At, report: &mut Report<'_>) -> V
     for glob in report.written_keys(at) {
         let at = at.key(&glob);
         if let Err(error) = Glob::new(&glob) {
-            report.error(&at, format!("`{glob}` is not a glob: {}", error.kind()), "write one such as `create_*`");
+            report.error(
+                &at,
+                format!("`{glob}` is not a glob: {}", error.kind()),
+                "write one such as `create_*`",
+            );
         }
         if all_above {
             unused(report, &at, "`*` above matches first");

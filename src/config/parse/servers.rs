@@ -10,7 +10,10 @@ use super::super::{Server, Timeouts, ToolRule, UpstreamTls};
 use super::{pem, positive, unused};
 use crate::name::ServerName;
 
-pub(super) fn servers(raw: BTreeMap<String, RawServer>, report: &mut Report<'_>) -> BTreeMap<ServerName, Arc<Server>> {
+pub(super) fn servers(
+    raw: BTreeMap<String, RawServer>,
+    report: &mut Report<'_>,
+) -> BTreeMap<ServerName, Arc<Server>> {
     let at = At::default().key("servers");
     if raw.is_empty() && !report.is_broken("servers") {
         report.error(&at, "there is no server", "describe at least one: `servers: {NAME: {url: …}}`");
@@ -95,17 +98,16 @@ fn tls(raw: &RawServerTls, at: &At, report: &mut Report<'_>) -> UpstreamTls {
 }
 
 fn timeouts(raw: &RawTimeouts, at: &At, report: &mut Report<'_>) -> Timeouts {
-    let times =
-        [("connect", &raw.connect), ("read", &raw.read), ("total", &raw.total), ("stream_idle", &raw.stream_idle)];
+    let times = [
+        ("connect", &raw.connect),
+        ("read", &raw.read),
+        ("total", &raw.total),
+        ("stream_idle", &raw.stream_idle),
+    ];
     for (key, time) in times {
         positive(report, &at.key(key), time.0);
     }
-    Timeouts {
-        connect: raw.connect.0,
-        read: raw.read.0,
-        total: raw.total.0,
-        stream_idle: raw.stream_idle.0,
-    }
+    Timeouts { connect: raw.connect.0, read: raw.read.0, total: raw.total.0, stream_idle: raw.stream_idle.0 }
 }
 
 /// Whether a URL stays on this machine, as far as its text says.

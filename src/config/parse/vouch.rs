@@ -20,13 +20,21 @@ pub(super) fn vouch(
     let at = At::default().key("vouch");
     let (lifetime, rotate) = (raw.lifetime.0, raw.rotate.0);
     if lifetime > Duration::from_secs(60) {
-        report.error(&at.key("lifetime"), "is more than 60 s", "give `60s` or less: a statement is made for each call");
+        report.error(
+            &at.key("lifetime"),
+            "is more than 60 s",
+            "give `60s` or less: a statement is made for each call",
+        );
     }
     if lifetime < Duration::from_secs(1) {
         report.error(&at.key("lifetime"), "is less than 1 s", "give between `1s` and `60s`");
     }
     if rotate < Duration::from_secs(300) {
-        report.error(&at.key("rotate"), "is less than 5 minutes", "give at least `5m`: servers cache the gate's keys");
+        report.error(
+            &at.key("rotate"),
+            "is less than 5 minutes",
+            "give at least `5m`: servers cache the gate's keys",
+        );
     }
     if reserved(&raw.header.0) {
         let what = format!("`{}` has a meaning of its own in HTTP or MCP", raw.header.0);
@@ -47,9 +55,22 @@ pub(super) fn vouch(
 /// Headers that the gate writes itself, or that frame the message.
 pub(super) fn reserved(name: &HeaderName) -> bool {
     const FRAMING: [&str; 16] = [
-        "accept", "accept-encoding", "authorization", "connection", "content-encoding", "content-length",
-        "content-type", "cookie", "expect", "host", "keep-alive", "last-event-id", "te", "trailer",
-        "transfer-encoding", "upgrade",
+        "accept",
+        "accept-encoding",
+        "authorization",
+        "connection",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "cookie",
+        "expect",
+        "host",
+        "keep-alive",
+        "last-event-id",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
     ];
     let name = name.as_str();
     FRAMING.contains(&name) || name.starts_with("mcp-") || name == "traceparent" || name == "tracestate"

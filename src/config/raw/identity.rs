@@ -7,83 +7,85 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::super::leaf::{Agent, ClaimPointer, FilePath, Hash, HttpUrl, Moment, Pattern, Scope, Span, Tenant, User, Word};
+use super::super::leaf::{
+    Agent, ClaimPointer, FilePath, Hash, HttpUrl, Moment, Pattern, Scope, Span, Tenant, User, Word,
+};
 
 /// How callers prove who they are.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct RawIdentity {
+pub(crate) struct RawIdentity {
     /// The gate's own key. Default: `gate.key` in the state directory, made when missing.
-    pub gate_key: Option<RawKeyFile>,
+    pub(crate) gate_key: Option<RawKeyFile>,
     /// Whether a scoped URL needs a JWT or an API key as well.
-    pub second_factor: bool,
+    pub(crate) second_factor: bool,
     /// Issuers of JWT access tokens.
     #[schemars(length(min = 1))]
-    pub jwt: Option<Vec<RawIssuer>>,
+    pub(crate) jwt: Option<Vec<RawIssuer>>,
     /// API keys; only their hash is written here.
     #[schemars(length(min = 1))]
-    pub api_keys: Option<Vec<RawApiKey>>,
+    pub(crate) api_keys: Option<Vec<RawApiKey>>,
     /// Whom client certificates stand for; the first rule whose conditions all hold.
     #[schemars(length(min = 1))]
-    pub certificates: Option<Vec<RawCertificate>>,
+    pub(crate) certificates: Option<Vec<RawCertificate>>,
     /// Whom a request without any proof stands for; only where every listener is loopback.
-    pub anonymous: Option<RawWho>,
+    pub(crate) anonymous: Option<RawWho>,
 }
 
 /// A key in a file: 32 bytes, in base64 or hex.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct RawKeyFile {
+pub(crate) struct RawKeyFile {
     /// The file.
-    pub file: FilePath,
+    pub(crate) file: FilePath,
 }
 
 /// An issuer of JWT access tokens (RFC 9068).
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct RawIssuer {
+pub(crate) struct RawIssuer {
     /// `iss`, compared exactly.
-    pub issuer: HttpUrl,
+    pub(crate) issuer: HttpUrl,
     /// Accepted audiences, compared exactly.
     #[schemars(length(min = 1))]
-    pub audiences: Vec<Word>,
+    pub(crate) audiences: Vec<Word>,
     /// Where its keys are.
-    pub jwks: RawJwks,
+    pub(crate) jwks: RawJwks,
     /// The tenant of a token.
-    pub tenant: RawTenancy,
+    pub(crate) tenant: RawTenancy,
     /// Which claims mean what.
     #[serde(default)]
-    pub claims: RawClaims,
+    pub(crate) claims: RawClaims,
     /// Tolerated clock skew, 60 s at most.
     #[serde(default = "leeway")]
-    pub leeway: Span,
+    pub(crate) leeway: Span,
     /// Whether `typ` must be `at+jwt`.
     #[serde(default = "yes")]
-    pub require_at_jwt: bool,
+    pub(crate) require_at_jwt: bool,
     /// Scopes that every call needs.
     #[serde(default)]
-    pub scopes: Vec<Scope>,
+    pub(crate) scopes: Vec<Scope>,
 }
 
 /// Where an issuer's keys are: `url` or `file`.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[derive(Default)]
-pub struct RawJwks {
+pub(crate) struct RawJwks {
     /// A JWKS document at a URL.
-    pub url: Option<HttpUrl>,
+    pub(crate) url: Option<HttpUrl>,
     /// How often it is fetched. Default: `5m`.
-    pub refresh: Option<Span>,
+    pub(crate) refresh: Option<Span>,
     /// How long known keys stay good while it cannot be fetched. Default: `24h`.
-    pub max_stale: Option<Span>,
+    pub(crate) max_stale: Option<Span>,
     /// A JWKS document in a file, read again when it changes.
-    pub file: Option<FilePath>,
+    pub(crate) file: Option<FilePath>,
 }
 
 /// The tenant of a token.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum RawTenancy {
+pub(crate) enum RawTenancy {
     /// The value of a claim.
     Claim(ClaimPointer),
     /// Always the same.
@@ -93,17 +95,17 @@ pub enum RawTenancy {
 /// Which claims mean what: JSON Pointers into the token's claims.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct RawClaims {
+pub(crate) struct RawClaims {
     /// The user.
-    pub user: ClaimPointer,
+    pub(crate) user: ClaimPointer,
     /// The agent.
-    pub agent: ClaimPointer,
+    pub(crate) agent: ClaimPointer,
     /// Roles: an array, or a text with spaces.
-    pub roles: ClaimPointer,
+    pub(crate) roles: ClaimPointer,
     /// Groups, likewise.
-    pub groups: ClaimPointer,
+    pub(crate) groups: ClaimPointer,
     /// Attributes by their name in policy.
-    pub attributes: BTreeMap<String, ClaimPointer>,
+    pub(crate) attributes: BTreeMap<String, ClaimPointer>,
 }
 
 impl Default for RawClaims {
@@ -122,84 +124,84 @@ impl Default for RawClaims {
 /// An API key.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct RawApiKey {
+pub(crate) struct RawApiKey {
     /// SHA-256 of the key in hex, as `portcullis key create` prints it.
-    pub sha256: Hash,
+    pub(crate) sha256: Hash,
     /// The tenant.
-    pub tenant: Tenant,
+    pub(crate) tenant: Tenant,
     /// The user.
     #[serde(default)]
-    pub user: Option<User>,
+    pub(crate) user: Option<User>,
     /// The agent.
     #[serde(default)]
-    pub agent: Option<Agent>,
+    pub(crate) agent: Option<Agent>,
     /// Its roles.
     #[serde(default)]
-    pub roles: Vec<Word>,
+    pub(crate) roles: Vec<Word>,
     /// Its groups.
     #[serde(default)]
-    pub groups: Vec<Word>,
+    pub(crate) groups: Vec<Word>,
     /// Its attributes by their name in policy.
     #[serde(default)]
-    pub attributes: BTreeMap<String, Value>,
+    pub(crate) attributes: BTreeMap<String, Value>,
     /// When it ends.
     #[serde(default)]
-    pub expires_at: Option<Moment>,
+    pub(crate) expires_at: Option<Moment>,
 }
 
 /// Whom matching client certificates stand for. At least one condition is needed.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct RawCertificate {
+pub(crate) struct RawCertificate {
     /// A glob that the subject's common name must match.
     #[serde(default)]
-    pub common_name: Option<Pattern>,
+    pub(crate) common_name: Option<Pattern>,
     /// A glob that one of the subject's alternative names must match.
     #[serde(default)]
-    pub alternative_name: Option<Pattern>,
+    pub(crate) alternative_name: Option<Pattern>,
     /// The certificate's own SHA-256 in hex.
     #[serde(default)]
-    pub sha256: Option<Hash>,
+    pub(crate) sha256: Option<Hash>,
     /// The tenant.
-    pub tenant: Tenant,
+    pub(crate) tenant: Tenant,
     /// The user.
     #[serde(default)]
-    pub user: Option<User>,
+    pub(crate) user: Option<User>,
     /// The agent.
     #[serde(default)]
-    pub agent: Option<Agent>,
+    pub(crate) agent: Option<Agent>,
     /// Its roles.
     #[serde(default)]
-    pub roles: Vec<Word>,
+    pub(crate) roles: Vec<Word>,
     /// Its groups.
     #[serde(default)]
-    pub groups: Vec<Word>,
+    pub(crate) groups: Vec<Word>,
     /// Its attributes by their name in policy.
     #[serde(default)]
-    pub attributes: BTreeMap<String, Value>,
+    pub(crate) attributes: BTreeMap<String, Value>,
 }
 
 /// A caller.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct RawWho {
+pub(crate) struct RawWho {
     /// The tenant.
-    pub tenant: Tenant,
+    pub(crate) tenant: Tenant,
     /// The user.
     #[serde(default)]
-    pub user: Option<User>,
+    pub(crate) user: Option<User>,
     /// The agent.
     #[serde(default)]
-    pub agent: Option<Agent>,
+    pub(crate) agent: Option<Agent>,
     /// Its roles.
     #[serde(default)]
-    pub roles: Vec<Word>,
+    pub(crate) roles: Vec<Word>,
     /// Its groups.
     #[serde(default)]
-    pub groups: Vec<Word>,
+    pub(crate) groups: Vec<Word>,
     /// Its attributes by their name in policy.
     #[serde(default)]
-    pub attributes: BTreeMap<String, Value>,
+    pub(crate) attributes: BTreeMap<String, Value>,
 }
 
 fn leeway() -> Span {

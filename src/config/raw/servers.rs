@@ -1,6 +1,5 @@
 //! How the file says what is upstream, and with whose credential.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -12,38 +11,38 @@ use super::super::leaf::{FilePath, Header, HttpUrl, Operation, Pattern, Scope, S
 /// One upstream MCP server.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct RawServer {
+pub(crate) struct RawServer {
     /// Its URL.
-    pub url: HttpUrl,
+    pub(crate) url: HttpUrl,
     /// Its tags.
     #[serde(default)]
-    pub tags: Vec<Word>,
+    pub(crate) tags: Vec<Word>,
     /// What is believed of what it says about its tools.
     #[serde(default)]
-    pub trust: RawTrust,
+    pub(crate) trust: RawTrust,
     /// Whether HTTP/2 is spoken where the server offers it.
     #[serde(default)]
-    pub http2: bool,
+    pub(crate) http2: bool,
     /// What you say of its tools, in order; the first pattern that matches.
     #[serde(default)]
     #[schemars(length(min = 1))]
-    pub tools: Option<Vec<RawTool>>,
+    pub(crate) tools: Option<Vec<RawTool>>,
     /// TLS towards it.
     #[serde(default)]
-    pub tls: RawServerTls,
+    pub(crate) tls: RawServerTls,
     /// Times towards it.
     #[serde(default)]
-    pub timeouts: RawTimeouts,
+    pub(crate) timeouts: RawTimeouts,
     /// Whether the signed statement carries the caller's roles.
     #[serde(default)]
-    pub vouch_roles: bool,
+    pub(crate) vouch_roles: bool,
 }
 
 /// What is believed of what a server says about its tools.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[schemars(inline)]
-pub enum RawTrust {
+pub(crate) enum RawTrust {
     /// Nothing.
     #[default]
     Nothing,
@@ -54,41 +53,41 @@ pub enum RawTrust {
 /// What you say of tools.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct RawTool {
+pub(crate) struct RawTool {
     /// A glob on the tool's name.
-    pub name: Pattern,
+    pub(crate) name: Pattern,
     /// Its operation: list and get read; create, update and delete write; another verb is custom.
     #[serde(default)]
-    pub operation: Option<Operation>,
+    pub(crate) operation: Option<Operation>,
     /// Its tags.
     #[serde(default)]
-    pub tags: Vec<Word>,
+    pub(crate) tags: Vec<Word>,
 }
 
 /// TLS towards a server.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct RawServerTls {
+pub(crate) struct RawServerTls {
     /// Authorities instead of the system's, in PEM.
-    pub authorities: Option<FilePath>,
+    pub(crate) authorities: Option<FilePath>,
     /// The client certificate in PEM; it needs `key`.
-    pub certificate: Option<FilePath>,
+    pub(crate) certificate: Option<FilePath>,
     /// The client certificate's key in PEM.
-    pub key: Option<FilePath>,
+    pub(crate) key: Option<FilePath>,
 }
 
 /// Times towards a server.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct RawTimeouts {
+pub(crate) struct RawTimeouts {
     /// TCP and TLS.
-    pub connect: Span,
+    pub(crate) connect: Span,
     /// Between two reads of an answer.
-    pub read: Span,
+    pub(crate) read: Span,
     /// The whole call.
-    pub total: Span,
+    pub(crate) total: Span,
     /// Silence on an event stream.
-    pub stream_idle: Span,
+    pub(crate) stream_idle: Span,
 }
 
 impl Default for RawTimeouts {
@@ -105,27 +104,27 @@ impl Default for RawTimeouts {
 /// One tenant's account at one server.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct RawAccount {
+pub(crate) struct RawAccount {
     /// The tenant.
-    pub tenant: Tenant,
+    pub(crate) tenant: Tenant,
     /// The server, by its name under `servers`.
-    pub server: String,
+    pub(crate) server: String,
     /// The URL, where it is the tenant's own.
     #[serde(default)]
-    pub url: Option<HttpUrl>,
+    pub(crate) url: Option<HttpUrl>,
     /// How many calls at once. Default: any number.
     #[serde(default)]
     #[schemars(range(min = 1, max = 4_294_967_295_u64))]
-    pub slots: Option<u32>,
+    pub(crate) slots: Option<u32>,
     /// With what the gate authenticates at the server.
     #[serde(default)]
-    pub credential: RawCredential,
+    pub(crate) credential: RawCredential,
 }
 
 /// With what the gate authenticates at a server.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum RawCredential {
+pub(crate) enum RawCredential {
     /// Nothing: the server takes none.
     #[default]
     None,
@@ -142,48 +141,48 @@ pub enum RawCredential {
 /// `Authorization: Basic`.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct RawBasic {
+pub(crate) struct RawBasic {
     /// The user name.
-    pub user: Word,
+    pub(crate) user: Word,
     /// The password.
-    pub password: RawSecret,
+    pub(crate) password: RawSecret,
 }
 
 /// A header with a secret in it.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct RawHeader {
+pub(crate) struct RawHeader {
     /// The header's name.
-    pub name: Header,
+    pub(crate) name: Header,
     /// Its value.
-    pub value: RawSecret,
+    pub(crate) value: RawSecret,
 }
 
 /// OAuth 2.0 client credentials (RFC 6749 section 4.4).
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct RawOauth {
+pub(crate) struct RawOauth {
     /// The token endpoint.
-    pub token_url: HttpUrl,
+    pub(crate) token_url: HttpUrl,
     /// The client's id.
-    pub client_id: Word,
+    pub(crate) client_id: Word,
     /// The client's secret.
-    pub client_secret: RawSecret,
+    pub(crate) client_secret: RawSecret,
     /// Scopes to ask for.
     #[serde(default)]
-    pub scopes: Vec<Scope>,
+    pub(crate) scopes: Vec<Scope>,
     /// The resource to ask for (RFC 8707).
     #[serde(default)]
-    pub resource: Option<Word>,
+    pub(crate) resource: Option<Word>,
     /// Whether the client authenticates in the body instead of by Basic.
     #[serde(default)]
-    pub in_body: bool,
+    pub(crate) in_body: bool,
 }
 
 /// Where a secret is.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum RawSecret {
+pub(crate) enum RawSecret {
     /// Sealed in the store by `portcullis account set-secret`.
     Sealed,
     /// In a file that is read at each call that needs it.
@@ -196,7 +195,7 @@ pub enum RawSecret {
 #[derive(Deserialize, JsonSchema)]
 #[serde(transparent)]
 #[schemars(inline)]
-pub struct RawInline(pub(in crate::config) String);
+pub(crate) struct RawInline(pub(in crate::config) String);
 
 impl fmt::Debug for RawInline {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
