@@ -16,7 +16,6 @@ impl ConfigCommand {
             Self::Schema => crate::config::schema(),
             Self::Show(file) => console.config(&file.config)?.masked(),
         };
-        // JSON is YAML: what is printed is a configuration again.
         let text = serde_json::to_string_pretty(&value).unwrap_or_default();
         console.data(&value, &text);
         Ok(Exit::Done)

@@ -235,13 +235,14 @@ fn secret(it: &SecretSource) -> Value {
     }
 }
 
+/// The rates of tools are a list here, because their order counts.
 fn rates(it: &Rates) -> Value {
-    let tools: Map<String, Value> = it.tools.iter().map(|(glob, it)| (glob.clone(), rate(it))).collect();
+    let tools = it.tools.iter().map(|(glob, it)| merged(json!({"name": glob}), rate(it)));
     json!({
         "tenant": it.tenant.as_ref().map(rate),
         "user": it.user.as_ref().map(rate),
         "agent": it.agent.as_ref().map(rate),
-        "tools": (!tools.is_empty()).then_some(tools),
+        "tools": some(tools.collect()),
     })
 }
 

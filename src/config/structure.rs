@@ -96,7 +96,7 @@ impl Explain<'_> {
                     None => one(self.none_of(error)),
                 }
             }
-            ValidationErrorKind::Type { kind } => one(wrong_type(kind, error.instance())),
+            ValidationErrorKind::Type { kind } => one(wrong_type(kind, error.instance(), self.around(error))),
             ValidationErrorKind::Format { format } => one(wrong_text(format, error.instance())),
             ValidationErrorKind::Enum { .. } | ValidationErrorKind::Constant { .. } => {
                 one(self.none_of(error))
@@ -134,7 +134,7 @@ impl Explain<'_> {
     ) -> Option<&'e Vec<ValidationError<'static>>> {
         let here = |error: &ValidationError<'_>| self.tree.walk(error.instance_path().as_str()) == *at;
         let of_kind = |errors: &&Vec<ValidationError<'static>>| {
-            !errors.iter().any(|error| here(error) && is_other_kind(error.kind()))
+            !errors.iter().any(|error| here(error) && is_other_kind(error))
         };
         let has_key = |errors: &&Vec<ValidationError<'static>>| {
             !errors.iter().any(|error| {
@@ -208,24 +208,32 @@ impl Explain<'_> {
     }
 }
 
-fn is_other_kind(kind: &ValidationErrorKind) -> bool {
-    matches!(
-        kind,
+/// Whether the value is of another kind than this alternative takes: nothing inside of it needs to be told.
+fn is_other_kind(error: &ValidationError<'_>) -> bool {
+    match error.kind() {
         ValidationErrorKind::Type { .. }
-            | ValidationErrorKind::Enum { .. }
-            | ValidationErrorKind::Constant { .. }
-    )
+        | ValidationErrorKind::Enum { .. }
+        | ValidationErrorKind::Constant { .. } => true,
+        ValidationErrorKind::AnyOf { context } | ValidationErrorKind::OneOfNotValid { context } => {
+            let here = |inner: &ValidationError<'_>| inner.instance_path() == error.instance_path();
+            context.iter().all(|errors| errors.iter().any(|inner| here(inner) && is_other_kind(inner)))
+        }
+        _ => false,
+    }
 }
 
 /// The value is not repeated: it may be a secret in the wrong place.
-fn wrong_type(expected: &TypeKind, found: &Value) -> Misfit {
+fn wrong_type(expected: &TypeKind, found: &Value, schema: Option<&Value>) -> Misfit {
     let expected: Vec<String> = match expected {
         TypeKind::Single(kind) => vec![kind.to_string()],
         TypeKind::Multiple(kinds) => kinds.iter().map(|kind| kind.to_string()).collect(),
     };
     let words: Vec<&str> = expected.iter().map(|name| in_words(name)).collect();
-    let fix = match (found, expected.iter().any(|name| name == "string")) {
-        (Value::Number(_) | Value::Bool(_), true) => "put it in quotes".to_owned(),
+    let format = schema.and_then(|schema| schema.get("format")?.as_str());
+    let quoted = format.and_then(|format| misfit(format, &found.to_string()));
+    let fix = match (found, quoted, expected.iter().any(|name| name == "string")) {
+        (Value::Number(_) | Value::Bool(_), Some(misfit), true) => misfit.fix,
+        (Value::Number(_) | Value::Bool(_), None, true) => "put it in quotes".to_owned(),
         _ => format!("give {}", words.join(" or ")),
     };
     Misfit::new(format!("is {} where {} is expected", kind_of(found), words.join(" or ")), fix)
@@ -233,13 +241,13 @@ fn wrong_type(expected: &TypeKind, found: &Value) -> Misfit {
 
 fn wrong_text(format: &str, found: &Value) -> Misfit {
     let text = found.as_str().unwrap_or_default();
-    let fits = FORMATS.iter().find(|known| known.name == format).map(|known| (known.fits)(text));
-    match fits {
-        Some(Err(misfit)) => misfit,
-        Some(Ok(())) | None => {
-            Misfit::new("is not of the expected form", "compare with `portcullis config schema`")
-        }
-    }
+    misfit(format, text).unwrap_or_else(|| {
+        Misfit::new("is not of the expected form", "compare with `portcullis config schema`")
+    })
+}
+
+fn misfit(format: &str, text: &str) -> Option<Misfit> {
+    FORMATS.iter().find(|known| known.name == format).and_then(|known| (known.fits)(text).err())
 }
 
 fn in_words(kind: &str) -> &'static str {
