@@ -17,6 +17,7 @@
 //! | `respond` | what is the caller told? | `Answer` |
 
 pub mod catalogue;
+pub mod cli;
 pub mod config;
 pub mod credential;
 pub mod decide;
