@@ -127,3 +127,22 @@ impl Permit {
         self.invocation
     }
 }
+
+/// A permit made up for a test of another room.
+#[cfg(test)]
+pub(crate) fn permit_for_test(
+    caller: Caller,
+    server: Server,
+    subject: Subject,
+    message: Message,
+    verdict: Verdict,
+) -> Permit {
+    Permit {
+        caller: Arc::new(caller),
+        server: Arc::new(server),
+        subject,
+        message,
+        verdict: Arc::new(verdict),
+        invocation: Invocation::new(),
+    }
+}

@@ -23,6 +23,7 @@ pub mod decode;
 pub mod identify;
 pub mod inbound;
 pub mod name;
+pub mod record;
 pub mod refusal;
 pub mod secret;
 pub mod store;
