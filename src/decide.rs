@@ -140,10 +140,22 @@ pub(crate) fn permit_for_test(caller: Caller, server: Arc<Server>, message: Mess
         annotations: serde_json::Map::new(),
         revision: Revision::parse("test").unwrap(),
     };
+    judged_for_test(caller, server, Subject::Server, message, verdict)
+}
+
+/// The same with what policy said.
+#[cfg(test)]
+pub(crate) fn judged_for_test(
+    caller: Caller,
+    server: Arc<Server>,
+    subject: Subject,
+    message: Message,
+    verdict: Verdict,
+) -> Permit {
     Permit {
         caller: Arc::new(caller),
         server,
-        subject: Subject::Server,
+        subject,
         message,
         verdict: Arc::new(verdict),
         invocation: Invocation::new(),

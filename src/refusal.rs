@@ -195,6 +195,53 @@ pub enum Refusal {
     Internal,
 }
 
+impl Refusal {
+    /// Why, in one word of a closed list: in the audit and as a label of metrics.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::ForeignHost => "foreign_host",
+            Self::ForeignOrigin => "foreign_origin",
+            Self::NoSuchPath => "no_such_path",
+            Self::MethodNotAllowed { .. } => "method_not_allowed",
+            Self::BadHttp(_) => "bad_http",
+            Self::HeaderTooLarge { .. } => "header_too_large",
+            Self::BodyTooLarge { .. } => "body_too_large",
+            Self::BodyTimeout => "body_timeout",
+            Self::Overloaded(_) => "overloaded",
+            Self::UnknownUrl => "unknown_url",
+            Self::NotAuthenticated => "not_authenticated",
+            Self::BadCredential(_) => "bad_credential",
+            Self::IdentityUnavailable => "identity_unavailable",
+            Self::InsufficientScope { .. } => "insufficient_scope",
+            Self::UnsupportedMedia(_) => "unsupported_media",
+            Self::NotJson(_) => "not_json",
+            Self::Invalid(_) => "invalid_message",
+            Self::BadParams(_) => "bad_params",
+            Self::HeaderMismatch(_) => "header_mismatch",
+            Self::UnsupportedVersion { .. } => "unsupported_version",
+            Self::UnknownMethod(_) => "unknown_method",
+            Self::UnknownSession => "unknown_session",
+            Self::SessionRequired => "session_required",
+            Self::UnknownTool(_) => "unknown_tool",
+            Self::NotFound(_) => "not_found",
+            Self::Denied { .. } => "denied",
+            Self::Constrained { .. } => "constrained",
+            Self::PolicyFailed => "policy_failed",
+            Self::NeedsReauth { .. } => "needs_reauth",
+            Self::NoAccount(_) => "no_account",
+            Self::CredentialUnavailable { .. } => "credential_unavailable",
+            Self::Unreachable { .. } => "unreachable",
+            Self::TimedOut { .. } => "timed_out",
+            Self::BadAnswer { .. } => "bad_answer",
+            Self::UpstreamBusy { .. } => "upstream_busy",
+            Self::NotRecorded => "not_recorded",
+            Self::Internal => "internal",
+            Self::TooMany(exhausted) => exhausted.what.reason(),
+        }
+    }
+}
+
 /// What is used up, and when there is more.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what} exhausted: {limit} per {window_text}; retry after {retry_ms} ms", window_text = humantime::format_duration(*.window), retry_ms = .retry.as_millis())]
@@ -232,4 +279,19 @@ pub enum Limit {
     /// The tenant's budget.
     #[error("the tenant's budget is")]
     Budget,
+}
+
+impl Limit {
+    /// Which limit, in one word of a closed list.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::TenantRate => "tenant_rate",
+            Self::UserRate => "user_rate",
+            Self::AgentRate(_) => "agent_rate",
+            Self::ToolRate(_) => "tool_rate",
+            Self::Slots => "slots",
+            Self::Budget => "budget",
+        }
+    }
 }
