@@ -14,6 +14,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::config::Server;
+use crate::decode::ParamHeaders;
 use crate::name::{ServerName, TenantId, ToolName};
 
 /// A tool as policy sees it.
@@ -63,6 +64,8 @@ pub struct Listed {
     pub tool: Arc<Tool>,
     /// Its `inputSchema` as it came.
     pub input_schema: Option<Box<RawValue>>,
+    /// Which of its arguments are mirrored in headers.
+    pub mirrored: ParamHeaders,
 }
 
 /// One account's tools, as far as lists have shown them.
@@ -102,6 +105,9 @@ impl Known {
         }
     }
 }
+
+/// So often at most a listing that has not changed is written again, to say that it was seen.
+const AGED: Duration = Duration::from_secs(15);
 
 /// The listings of every account; the key begins with the tenant.
 #[derive(Debug, Default)]
@@ -148,6 +154,7 @@ impl Listed {
         let name = ToolName::parse(&entry.name).ok()?;
         Some(Self {
             tool: Arc::new(Tool::described(server, name, entry.annotations)),
+            mirrored: entry.input_schema.map(ParamHeaders::of).unwrap_or_default(),
             input_schema: entry.input_schema.map(ToOwned::to_owned),
         })
     }
@@ -187,7 +194,8 @@ impl Catalogue {
         let complete = before.as_ref().is_some_and(|listing| listing.complete);
         let shrunk =
             page.is_whole() && before.as_ref().is_some_and(|listing| listing.by_text.len() != tools.len());
-        if fresh || shrunk || (page.last && !complete) {
+        let aged = before.as_ref().is_some_and(|listing| listing.seen.elapsed() > AGED);
+        if fresh || shrunk || aged || (page.last && !complete) {
             let listing = Listing::with(before.as_deref(), page, &tools);
             self.0.insert((tenant.clone(), server.name.clone()), Arc::new(listing));
         }
@@ -224,14 +232,13 @@ impl Page<'_> {
 
 impl Listing {
     fn with(before: Option<&Self>, page: &Page<'_>, tools: &[Option<Arc<Listed>>]) -> Self {
-        let mut listing = match before {
-            Some(before) if !page.first => Self {
-                by_name: before.by_name.clone(),
-                by_text: before.by_text.clone(),
-                complete: before.complete,
-            },
-            // A first page begins the list anew, so that what the server has dropped is forgotten.
-            _ => Self::default(),
+        // A first page begins the list anew, so that what the server has dropped is forgotten.
+        let before = before.filter(|_| !page.first);
+        let mut listing = Self {
+            by_name: before.map(|before| before.by_name.clone()).unwrap_or_default(),
+            by_text: before.map(|before| before.by_text.clone()).unwrap_or_default(),
+            complete: false,
+            seen: Instant::now(),
         };
         for (text, listed) in page.tools.iter().zip(tools) {
             if let Some(listed) = listed {

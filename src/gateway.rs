@@ -101,10 +101,11 @@ impl Gateway {
             .permit(caller, server, subject, message, &circumstances) // a tool call is authorised here
             .map_err(|denied| call.denied(*denied))?;
         let (quotas, wait) = (self.quotas(way.caller.tenant()), self.config.slot_wait);
-        let slot = self.shared.govern.admit(&permit, quotas, self.account(way), wait).await?;
+        let account = self.account(way);
+        let slot = self.shared.govern.admit(&permit, quotas, account, wait).await?;
         call.entry = Some(self.shared.record.open(Intent { permit: &permit, circumstances: &circumstances }).await?);
         let lease = self.vault.lease(&permit).await?;
-        let token = self.shared.voucher.vouch(&permit, &call.vouched())?;
+        let token = self.shared.voucher.vouch(&permit, &call.vouched(account.and_then(|account| account.url.as_ref())))?;
         let era = permit.message().era;
         let request = self.request(inbound.head(), way, &permit, &lease, &token, call)?;
         let sent = self.send(way, request, permit, slot, lease, call);

@@ -109,6 +109,12 @@ impl Identify {
         }
     }
 
+    /// The scoped URLs.
+    #[must_use]
+    pub fn urls(&self) -> &Arc<ScopedUrls> {
+        &self.urls
+    }
+
     /// The metadata document and the `WWW-Authenticate` header.
     #[must_use]
     pub fn challenges(&self) -> &Challenges {

@@ -130,7 +130,8 @@ impl App {
 
     /// Reads the header under its deadline: pingora bounds each read only, so that a drip would hold the connection.
     async fn read_header(&self, session: &mut ServerSession) -> bool {
-        let limits = &self.gate.current().config().listen.limits;
+        let gateway = self.gate.current();
+        let limits = &gateway.config().listen.limits;
         let reused = session.take_connection_user_context().is_some();
         let patience = if reused { limits.keepalive + limits.header_timeout } else { limits.header_timeout };
         matches!(tokio::time::timeout(patience, session.read_request()).await, Ok(Ok(true)))

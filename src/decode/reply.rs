@@ -186,6 +186,11 @@ impl<'a> Fields<'a> {
         Ok(Self { members: json::read(raw.get(), json::Members)? })
     }
 
+    /// The members, in their order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
+        self.members.iter().map(|(name, value)| (&**name, *value))
+    }
+
     /// The member of that name.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&'a RawValue> {

@@ -113,6 +113,11 @@ impl Shared {
         &self.voucher
     }
 
+    /// Forgets what lists have taught: what operators say of tools may have changed.
+    pub fn forget_tools(&self) {
+        self.catalogue.clear();
+    }
+
     /// The counters, to be tidied now and then.
     #[must_use]
     pub fn govern(&self) -> &Govern {

@@ -150,8 +150,8 @@ impl Call {
     }
 
     /// What the signed statement says beside the permit.
-    pub(in crate::gateway) fn vouched(&self) -> Context {
-        Context { client_address: self.source, now: SystemTime::now() }
+    pub(in crate::gateway) fn vouched<'a>(&self, url: Option<&'a http::Uri>) -> Context<'a> {
+        Context { client_address: self.source, now: SystemTime::now(), url }
     }
 
     /// What an answer to a refusal needs.

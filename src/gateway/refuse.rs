@@ -55,7 +55,7 @@ impl Gateway {
             Some(About::Task(id)) => record::About::Task(id),
             None => record::About::Nothing,
         };
-        self.shared.record.refused(line);
+        self.shared.record.refused(&line);
     }
 }
 

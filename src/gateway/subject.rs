@@ -8,7 +8,7 @@ use http::{HeaderValue, Method};
 
 use crate::catalogue::{Known, Listed, Tool};
 use crate::decide::Subject;
-use crate::decode::{Action, Decoded, Era, Message, Reference, ToolCall, check_params, decode, splice};
+use crate::decode::{Action, Decoded, Era, Message, Reference, ToolCall, decode, splice};
 use crate::gateway::Gateway;
 use crate::gateway::call::{Call, Way};
 use crate::inbound::{Head, Inbound, Target};
@@ -135,9 +135,9 @@ impl Gateway {
 
 /// Compares `Mcp-Param-*` headers with the arguments, as the tool's schema says which are mirrored.
 fn check_mirrored(head: &Head, message: &Message, listed: &Listed, call: &ToolCall) -> Result<(), Refusal> {
-    match (message.era, &listed.input_schema) {
-        (Era::Modern, Some(schema)) => check_params(head, schema, call.arguments.as_deref()),
-        (Era::Modern, None) | (Era::Legacy, _) => Ok(()),
+    match message.era {
+        Era::Modern => listed.mirrored.check(head, call.arguments.as_deref()),
+        Era::Legacy => Ok(()),
     }
 }
 

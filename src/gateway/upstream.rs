@@ -49,7 +49,7 @@ impl Gateway {
         if let Some((session, _)) = &way.session {
             headers.insert(SESSION, HeaderValue::from_str(session).map_err(|_| Refusal::UnknownSession)?);
         }
-        headers.insert(self.config.vouch.header.clone(), token.to_header());
+        token.apply(&mut headers)?;
         lease.apply(&mut headers)?;
         let body = if method == Method::POST { self.traced(message.bytes.clone(), call) } else { Bytes::new() };
         Ok(Request { method, headers, body, retry: retry(permit) })

@@ -37,6 +37,12 @@ impl Challenges {
         Self { origin: origin.to_owned(), base: base.to_owned(), issuers, scopes }
     }
 
+    /// The path of the public URL, where it has one: paths of documents end with it.
+    #[must_use]
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
     /// The metadata document (RFC 9728 section 2); `None` where no authorization server is configured.
     #[must_use]
     pub fn metadata(&self, resource: Resource<'_>) -> Option<Value> {

@@ -128,7 +128,7 @@ impl Filter {
             ..Judged::passing(self.result(data, result, sight))
         };
         match &self.permit.message().action {
-            Action::Initialize { .. } => judged.opened = text(&fields, "protocolVersion").and_then(|v| Version::of(&v)),
+            Action::Initialize { .. } => judged.opened = text(&fields, "protocolVersion").and_then(|v| Version::parse(&v)),
             Action::CallTool(_) => judged.task = task_of(&fields),
             _ => {}
         }

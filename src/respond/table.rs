@@ -33,7 +33,6 @@ pub struct Asked {
 struct Row {
     status: u16,
     code: i64,
-    reason: &'static str,
     retryable: bool,
     form: Form,
 }
@@ -49,8 +48,8 @@ enum Form {
     ToolResult,
 }
 
-const fn row(status: u16, code: i64, reason: &'static str, retryable: bool, form: Form) -> Row {
-    Row { status, code, reason, retryable, form }
+const fn row(status: u16, code: i64, retryable: bool, form: Form) -> Row {
+    Row { status, code, retryable, form }
 }
 
 /// Section 4 of the design, row by row.
@@ -58,59 +57,54 @@ fn row_of(refusal: &Refusal, era: Era) -> Row {
     use Form::{Error, ToolResult, WithoutId};
     let modern = era == Era::Modern;
     match refusal {
-        Refusal::ForeignHost => row(403, -31403, "foreign_host", false, WithoutId),
-        Refusal::ForeignOrigin => row(403, -31403, "foreign_origin", false, WithoutId),
-        Refusal::NoSuchPath => row(404, -31404, "no_such_path", false, WithoutId),
-        Refusal::UnknownUrl => row(404, -31404, "unknown_url", false, WithoutId),
-        Refusal::MethodNotAllowed { .. } => row(405, -32600, "method_not_allowed", false, WithoutId),
-        Refusal::BadHttp(_) => row(400, -32600, "bad_http", false, WithoutId),
-        Refusal::HeaderTooLarge { .. } => row(431, -32600, "header_too_large", false, WithoutId),
-        Refusal::BodyTooLarge { .. } => row(413, -32600, "body_too_large", false, WithoutId),
-        Refusal::BodyTimeout => row(408, -32600, "body_timeout", true, WithoutId),
-        Refusal::Overloaded(_) => row(503, -31503, "overloaded", true, WithoutId),
-        Refusal::NotAuthenticated => row(401, -31401, "not_authenticated", false, WithoutId),
-        Refusal::BadCredential(_) => row(401, -31401, "bad_credential", false, WithoutId),
-        Refusal::IdentityUnavailable => row(503, -31503, "identity_unavailable", true, WithoutId),
-        Refusal::InsufficientScope { .. } => row(403, -31403, "insufficient_scope", false, WithoutId),
-        Refusal::UnsupportedMedia(_) => row(415, -32600, "unsupported_media", false, WithoutId),
-        Refusal::NotJson(_) => row(400, -32700, "not_json", false, WithoutId),
-        Refusal::Invalid(_) => row(400, -32600, "invalid_message", false, Error),
-        Refusal::BadParams(_) => row(if modern { 400 } else { 200 }, -32602, "bad_params", false, Error),
-        Refusal::HeaderMismatch(_) => row(400, -32020, "header_mismatch", false, Error),
-        Refusal::UnsupportedVersion { .. } if modern => row(400, -32022, "unsupported_version", false, Error),
-        Refusal::UnsupportedVersion { .. } => row(400, -32600, "unsupported_version", false, WithoutId),
+        Refusal::ForeignHost => row(403, -31403, false, WithoutId),
+        Refusal::ForeignOrigin => row(403, -31403, false, WithoutId),
+        Refusal::NoSuchPath => row(404, -31404, false, WithoutId),
+        Refusal::UnknownUrl => row(404, -31404, false, WithoutId),
+        Refusal::MethodNotAllowed { .. } => row(405, -32600, false, WithoutId),
+        Refusal::BadHttp(_) => row(400, -32600, false, WithoutId),
+        Refusal::HeaderTooLarge { .. } => row(431, -32600, false, WithoutId),
+        Refusal::BodyTooLarge { .. } => row(413, -32600, false, WithoutId),
+        Refusal::BodyTimeout => row(408, -32600, true, WithoutId),
+        Refusal::Overloaded(_) => row(503, -31503, true, WithoutId),
+        Refusal::NotAuthenticated => row(401, -31401, false, WithoutId),
+        Refusal::BadCredential(_) => row(401, -31401, false, WithoutId),
+        Refusal::IdentityUnavailable => row(503, -31503, true, WithoutId),
+        Refusal::InsufficientScope { .. } => row(403, -31403, false, WithoutId),
+        Refusal::UnsupportedMedia(_) => row(415, -32600, false, WithoutId),
+        Refusal::NotJson(_) => row(400, -32700, false, WithoutId),
+        Refusal::Invalid(_) => row(400, -32600, false, Error),
+        Refusal::MalformedParams(_) => row(400, -32602, false, Error),
+        Refusal::BadParams(_) => row(200, -32602, false, Error),
+        Refusal::HeaderMismatch(_) => row(400, -32020, false, Error),
+        Refusal::UnsupportedVersion { .. } if modern => row(400, -32022, false, Error),
+        Refusal::UnsupportedVersion { .. } => row(400, -32600, false, WithoutId),
         Refusal::UnknownMethod(_) => {
-            row(if modern { 404 } else { 200 }, -32601, "unknown_method", false, Error)
+            row(if modern { 404 } else { 200 }, -32601, false, Error)
         }
-        Refusal::UnknownSession => row(404, -31404, "unknown_session", false, WithoutId),
-        Refusal::SessionRequired => row(400, -32600, "session_required", false, WithoutId),
-        Refusal::UnknownTool(_) => row(200, -32602, "unknown_tool", false, Error),
-        Refusal::NotFound(_) if modern => row(200, -32602, "not_found", false, Error),
-        Refusal::NotFound(_) => row(200, -32002, "not_found", false, Error),
-        Refusal::Denied { .. } => row(200, -31403, "denied", false, ToolResult),
-        Refusal::Constrained { .. } => row(200, -31403, "constrained", false, ToolResult),
-        Refusal::PolicyFailed => row(200, -31403, "policy_failed", false, ToolResult),
-        Refusal::TooMany(_) => row(200, -31429, "too_many", true, ToolResult),
-        Refusal::NeedsReauth { .. } => row(200, -31407, "needs_reauth", false, Error),
-        Refusal::NoAccount(_) => row(200, -31407, "no_account", false, Error),
-        Refusal::CredentialUnavailable { .. } => row(200, -31503, "credential_unavailable", true, Error),
-        Refusal::Unreachable { .. } => row(200, -31502, "unreachable", true, Error),
-        Refusal::TimedOut { .. } => row(200, -31504, "timed_out", false, Error),
-        Refusal::BadAnswer { .. } => row(200, -31502, "bad_answer", false, Error),
-        Refusal::UpstreamBusy { .. } => row(200, -31503, "upstream_busy", true, Error),
-        Refusal::ClientGone => row(200, -31499, "client_gone", false, Error),
-        Refusal::NotRecorded => row(200, -31500, "not_recorded", true, Error),
-        Refusal::Internal => row(200, -32603, "internal", false, Error),
+        Refusal::UnknownSession => row(404, -31404, false, WithoutId),
+        Refusal::SessionRequired => row(400, -32600, false, WithoutId),
+        Refusal::UnknownTool(_) => row(200, -32602, false, Error),
+        Refusal::NotFound(_) if modern => row(200, -32602, false, Error),
+        Refusal::NotFound(_) => row(200, -32002, false, Error),
+        Refusal::Denied { .. } => row(200, -31403, false, ToolResult),
+        Refusal::Constrained { .. } => row(200, -31403, false, ToolResult),
+        Refusal::PolicyFailed => row(200, -31403, false, ToolResult),
+        Refusal::TooMany(_) => row(200, -31429, true, ToolResult),
+        Refusal::NeedsReauth { .. } => row(200, -31407, false, Error),
+        Refusal::NoAccount(_) => row(200, -31407, false, Error),
+        Refusal::CredentialUnavailable { .. } => row(200, -31503, true, Error),
+        Refusal::Unreachable { .. } => row(200, -31502, true, Error),
+        Refusal::TimedOut { .. } => row(200, -31504, false, Error),
+        Refusal::BadAnswer { .. } => row(200, -31502, false, Error),
+        Refusal::UpstreamBusy { .. } => row(200, -31503, true, Error),
+        Refusal::ClientGone => row(200, -31499, false, Error),
+        Refusal::NotRecorded => row(200, -31500, true, Error),
+        Refusal::Internal => row(200, -32603, false, Error),
     }
 }
 
 impl Refusal {
-    /// The word for it in `data.reason`, the audit and the metrics.
-    #[must_use]
-    pub fn reason(&self) -> &'static str {
-        row_of(self, Era::Legacy).reason
-    }
-
     /// The JSON-RPC code that the caller gets.
     #[must_use]
     pub fn code(&self, era: Era) -> i64 {
@@ -201,7 +195,7 @@ struct Data<'a> {
 impl<'a> Data<'a> {
     fn of(refusal: &'a Refusal, row: &Row, invocation: Invocation) -> Self {
         let mut data = Self {
-            reason: row.reason,
+            reason: refusal.reason(),
             retryable: row.retryable,
             retry_after_ms: refusal
                 .retry_after()
