@@ -76,7 +76,6 @@ pub(in crate::decide) const NAMES: &[&str] = &[
     "rand.intn",
     "regex.find_all_string_submatch_n",
     "regex.find_n",
-    "regex.globs_match",
     "regex.is_valid",
     "regex.match",
     "regex.replace",

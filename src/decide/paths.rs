@@ -203,7 +203,7 @@ impl Rule {
     fn call(&mut self, body: &Value) {
         let arguments: Vec<&Value> = list(body.get("params")).collect();
         let name = body.get("fcn").and_then(chain).unwrap_or_default();
-        let at = body.get("fcn").map_or(At::START, place);
+        let at = name.first().and_then(Step::at).unwrap_or(At::START);
         let got = dotted(&name) == "object.get" && self.object_get(&arguments);
         let numbers = arguments.iter().map(|a| a.pointer("/Number/value").and_then(Value::as_f64)).collect();
         self.calls.push(Call { name, arguments: arguments.len(), numbers, at });
@@ -256,6 +256,13 @@ impl Rule {
 }
 
 impl Step {
+    fn at(&self) -> Option<At> {
+        match self {
+            Self::Name(_, at) => Some(*at),
+            Self::Any => None,
+        }
+    }
+
     /// The name, if it is one.
     pub(in crate::decide) fn name(&self) -> Option<&str> {
         match self {

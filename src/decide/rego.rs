@@ -223,7 +223,7 @@ fn build<'a>(texts: impl Iterator<Item = &'a Text>, data: &str) -> Result<Engine
 
 fn gate(defined: &Defined) -> Text {
     let rules: String =
-        defined.iter().map(|key| format!("answer[\"{key}\"] := data.mcp.authz.{key}\n")).collect();
+        defined.iter().map(|key| format!("answer contains [\"{key}\", v] if v := data.mcp.authz.{key}\n")).collect();
     Text { file: format!("{GATE}.rego"), text: format!("package {GATE}\n\n{rules}") }
 }
 

@@ -27,18 +27,23 @@ pub(in crate::decide) struct Answer {
 }
 
 impl Answer {
-    /// Reads the answer's object; undefined is the answer in which nothing holds.
+    /// Reads the answer: a set of pairs of key and value. Undefined is the answer in which nothing holds.
     pub(super) fn read(value: &Value) -> Result<Self, Failure> {
         let mut answer = Self::default();
         match value {
             Value::Undefined => Ok(answer),
-            Value::Object(members) => {
-                for (key, value) in members.iter() {
-                    answer.take(key, value)?;
+            Value::Set(pairs) => {
+                for pair in pairs.iter() {
+                    answer.take(&pair[0_usize], &pair[1_usize])?;
                 }
                 Ok(answer)
             }
-            _ => Err(Failure::Failed("the answer is not an object".to_owned())),
+            Value::Null
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::String(_)
+            | Value::Array(_)
+            | Value::Object(_) => Err(Failure::Failed("the answer is not a set".to_owned())),
         }
     }
 
