@@ -329,3 +329,12 @@ pub(crate) fn caller_for_test(tenant: &str, user: &str, roles: &[&str]) -> Calle
         scope: None,
     }
 }
+
+#[cfg(test)]
+impl Caller {
+    /// The same caller with one more attribute.
+    pub(crate) fn with_attribute(mut self, name: &str, value: Value) -> Self {
+        self.attributes.insert(name.to_owned(), value);
+        self
+    }
+}
