@@ -71,13 +71,19 @@ impl Gateway {
         self.refuse(refusal, Call::begin(peer.ip()), None)
     }
 
-    async fn pass<I: Inbound>(self: &Arc<Self>, inbound: &mut I, call: &mut Call) -> Result<Answer<Relay>, Refusal> {
+    async fn pass<I: Inbound>(
+        self: &Arc<Self>,
+        inbound: &mut I,
+        call: &mut Call,
+    ) -> Result<Answer<Relay>, Refusal> {
         let caller = self.identify.caller(inbound.head()).await?;
         call.caller = Some(Arc::clone(&caller));
         let way = self.way(inbound.head(), caller, call)?;
         let body = inbound.body().await?;
         let depth = self.config.listen.limits.json_depth;
-        match decode(inbound.head(), body, way.version(), depth).map_err(|rejected| call.rejected(*rejected))? {
+        match decode(inbound.head(), body, way.version(), depth)
+            .map_err(|rejected| call.rejected(*rejected))?
+        {
             Decoded::One(message) => self.message(inbound, &way, message, call).await,
             Decoded::Batch(messages) => Ok(self.batch(inbound, &way, messages).await),
         }
@@ -103,9 +109,13 @@ impl Gateway {
         let (quotas, wait) = (self.quotas(way.caller.tenant()), self.config.slot_wait);
         let account = self.account(way);
         let slot = self.shared.govern.admit(&permit, quotas, account, wait).await?;
-        call.entry = Some(self.shared.record.open(Intent { permit: &permit, circumstances: &circumstances }).await?);
+        call.entry =
+            Some(self.shared.record.open(Intent { permit: &permit, circumstances: &circumstances }).await?);
         let lease = self.vault.lease(&permit).await?;
-        let token = self.shared.voucher.vouch(&permit, &call.vouched(account.and_then(|account| account.url.as_ref())))?;
+        let token = self
+            .shared
+            .voucher
+            .vouch(&permit, &call.vouched(account.and_then(|account| account.url.as_ref())))?;
         let era = permit.message().era;
         let request = self.request(inbound.head(), way, &permit, &lease, &token, call)?;
         let sent = self.send(way, request, permit, slot, lease, call);

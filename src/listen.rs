@@ -84,7 +84,9 @@ pub async fn serve(
         let name = address.to_string();
         sockets.add(name.clone(), socket.into_raw_fd());
         match &listener.tls {
-            Some(files) => service.add_tls_with_settings(&name, None::<TcpSocketOptions>, tls::settings(files)?),
+            Some(files) => {
+                service.add_tls_with_settings(&name, None::<TcpSocketOptions>, tls::settings(files)?)
+            }
             None => service.add_tcp(&name),
         }
     }

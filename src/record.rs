@@ -104,7 +104,8 @@ impl Record {
     /// The directory or the key cannot be used, or another gate uses it.
     pub fn open_chain(audit: &Audit, state: &Path, gate_key: &Key) -> Result<Self, RecordError> {
         let directory = &audit.directory;
-        let failed = |error: &std::io::Error| RecordError::io("cannot write the audit directory", directory, error);
+        let failed =
+            |error: &std::io::Error| RecordError::io("cannot write the audit directory", directory, error);
         fs::create_dir_all(directory).map_err(|e| failed(&e))?;
         let lock = lock(directory)?;
         let signer = Arc::new(Signer::load_or_make(state)?);
@@ -249,7 +250,8 @@ impl Drop for Entry {
 fn lock(directory: &Path) -> Result<File, RecordError> {
     let path = directory.join("LOCK");
     let failed = |error: &std::io::Error| RecordError::io("cannot lock the audit directory", &path, error);
-    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(|e| failed(&e))?;
+    let file =
+        File::options().create(true).truncate(false).write(true).open(&path).map_err(|e| failed(&e))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(RecordError::InUse(directory.to_owned())),
@@ -280,10 +282,7 @@ fn start(shared: Shared, audit: &Audit, left: recover::Left) -> std::io::Result<
     };
     let writer = Writer::start(shared, audit, left)?;
     let named = |name: &str| std::thread::Builder::new().name(name.to_owned());
-    Ok(vec![
-        named("audit").spawn(move || writer.run())?,
-        named("audit-disk").spawn(move || keeper.run())?,
-    ])
+    Ok(vec![named("audit").spawn(move || writer.run())?, named("audit-disk").spawn(move || keeper.run())?])
 }
 
 #[cfg(test)]

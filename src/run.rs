@@ -76,7 +76,10 @@ impl Running {
         let (gate, mut stop) = (Arc::clone(&self.gate), self.shutdown.subscribe());
         self.tasks.spawn(async move {
             let mut seen = modified(&file);
-            let Ok(mut hangup) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()) else { return };
+            let Ok(mut hangup) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup())
+            else {
+                return;
+            };
             loop {
                 tokio::select! {
                     _ = stop.wait_for(|stop| *stop) => return,
@@ -109,7 +112,10 @@ impl Running {
         if !answered {
             tracing::warn!(in_flight = self.drain.in_flight(), "Not everything was answered in time");
         }
-        let _ = tokio::time::timeout(Duration::from_secs(2), async { while self.tasks.join_next().await.is_some() {} }).await;
+        let _ = tokio::time::timeout(Duration::from_secs(2), async {
+            while self.tasks.join_next().await.is_some() {}
+        })
+        .await;
         self.tasks.abort_all();
         let shared = Arc::clone(&self.shared);
         let _ = tokio::task::spawn_blocking(move || shared.record().stop()).await;
@@ -128,7 +134,12 @@ fn bind(config: &Config) -> Result<Vec<listen::Bound>, Vec<StartError>> {
     if wrong.is_empty() { Ok(bound) } else { Err(wrong) }
 }
 
-async fn serve(gate: Arc<Gate>, bound: Vec<listen::Bound>, drain: Arc<Drain>, shutdown: watch::Receiver<bool>) {
+async fn serve(
+    gate: Arc<Gate>,
+    bound: Vec<listen::Bound>,
+    drain: Arc<Drain>,
+    shutdown: watch::Receiver<bool>,
+) {
     if let Err(error) = listen::serve(gate, bound, drain, shutdown).await {
         tracing::error!(%error, "The gate does not listen");
     }
@@ -162,7 +173,9 @@ fn follow_policy(gate: &Arc<Gate>, serving: crate::name::Revision) -> crate::dec
                         gate.swap(next);
                         tracing::info!(%revision, "Policy reloaded");
                     }
-                    Err(errors) => errors.iter().for_each(|error| tracing::error!(%error, "Policy not reloaded")),
+                    Err(errors) => {
+                        errors.iter().for_each(|error| tracing::error!(%error, "Policy not reloaded"))
+                    }
                 }
             }
             Err(problems) => {
@@ -180,7 +193,8 @@ fn modified(file: &std::path::Path) -> Option<SystemTime> {
 
 fn reload(gate: &Gate, file: &std::path::Path, env: &dyn Env) {
     let current = gate.current();
-    let built = Config::load(file, env).map_err(|bad| bad.iter().map(BadConfig::to_string).collect::<Vec<_>>());
+    let built =
+        Config::load(file, env).map_err(|bad| bad.iter().map(BadConfig::to_string).collect::<Vec<_>>());
     let built = built.and_then(|(config, warnings)| {
         for warning in warnings {
             tracing::warn!(%warning, "Configuration");

@@ -34,8 +34,18 @@ struct Plan {
 impl Plan {
     fn of(short: bool) -> Self {
         match short {
-            true => Self { rounds: 3, burst: Duration::from_millis(700), paced: Duration::from_secs(1), streams: 1_000 },
-            false => Self { rounds: 7, burst: Duration::from_secs(2), paced: Duration::from_secs(4), streams: 10_000 },
+            true => Self {
+                rounds: 3,
+                burst: Duration::from_millis(700),
+                paced: Duration::from_secs(1),
+                streams: 1_000,
+            },
+            false => Self {
+                rounds: 7,
+                burst: Duration::from_secs(2),
+                paced: Duration::from_secs(4),
+                streams: 10_000,
+            },
         }
     }
 }
@@ -88,6 +98,7 @@ fn burst(target: &Target, fixture: &Fixture, scenario: Scenario, time: Duration,
 fn paced(target: &Target, fixture: &Fixture, rate: f64, time: Duration, gate: bool) -> Sample {
     let request = fixture.request(Scenario::Call300, gate);
     let before = target.usage();
-    let outcome = load::run(target.address(), &request, Pace::Rate { connections: 16, per_second: rate }, time);
+    let outcome =
+        load::run(target.address(), &request, Pace::Rate { connections: 16, per_second: rate }, time);
     Sample::new(outcome, before, target.usage())
 }

@@ -143,16 +143,13 @@ pub(in crate::decide) fn refused(name: &str, call: &Call) -> Option<(String, Str
     let limited = |bound: Option<f64>| bound.is_some_and(|n| n.abs() <= LONGEST);
     let what = |what: &str| format!("`{name}` {what}");
     match name {
-        "numbers.range" | "numbers.range_step" if !limited(number(0)) || !limited(number(1)) => Some((
-            what("could run past the time limit"),
-            format!("give it literal numbers up to {LONGEST}"),
-        )),
+        "numbers.range" | "numbers.range_step" if !limited(number(0)) || !limited(number(1)) => {
+            Some((what("could run past the time limit"), format!("give it literal numbers up to {LONGEST}")))
+        }
         "bits.lsh" if !number(1).is_some_and(|n| n <= 64.0) => {
             Some((what("could fill the memory"), "give it a literal number up to 64".to_owned()))
         }
-        "net.cidr_expand" => {
-            Some((what("could fill the memory"), "ask with `net.cidr_contains`".to_owned()))
-        }
+        "net.cidr_expand" => Some((what("could fill the memory"), "ask with `net.cidr_contains`".to_owned())),
         "http.send" => Some((
             what("does not exist here: a decision depends on its input alone"),
             "put what it would fetch into a data file".to_owned(),

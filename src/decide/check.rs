@@ -190,7 +190,8 @@ impl<'a> Names<'a> {
         let at = steps.iter().filter_map(|step| if let Step::Name(_, at) = step { Some(*at) } else { None });
         let full = names.join(".");
         let known: Vec<String> = self.rules.iter().map(|rule| format!("data.{}", rule.join("."))).collect();
-        let fix = nearest(&full, known.iter().map(String::as_str)).map(|near| format!("the nearest is `{near}`"));
+        let fix =
+            nearest(&full, known.iter().map(String::as_str)).map(|near| format!("the nearest is `{near}`"));
         let what = format!("no rule and no data file defines `{full}`");
         Some(PolicyProblem::new(&module.file, at.last().unwrap_or(At::START), what, fix.unwrap_or_default()))
     }

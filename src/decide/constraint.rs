@@ -49,7 +49,11 @@ type Members<'a> = Vec<(String, Cow<'a, RawValue>)>;
 impl Constraints {
     /// Readies schemas. A reference must stay within its schema: nothing is ever fetched.
     pub(in crate::decide) fn ready(schemas: Vec<(String, Value)>) -> Result<Self, BadConstraint> {
-        schemas.into_iter().map(|(argument, schema)| Constraint::ready(argument, schema)).collect::<Result<_, _>>().map(Self)
+        schemas
+            .into_iter()
+            .map(|(argument, schema)| Constraint::ready(argument, schema))
+            .collect::<Result<_, _>>()
+            .map(Self)
     }
 
     /// Whether there are none.
@@ -91,7 +95,8 @@ impl Constraint {
             return Err(self.refusal(format!("it must be given, and {}", self.must())));
         };
         let lower = self.argument.to_lowercase();
-        if let Some(twin) = given.keys().find(|name| **name != self.argument && name.to_lowercase() == lower) {
+        if let Some(twin) = given.keys().find(|name| **name != self.argument && name.to_lowercase() == lower)
+        {
             return Err(self.refusal(format!("`{twin}` beside it could be taken for it; leave that out")));
         }
         let value: Value =

@@ -14,8 +14,8 @@ use crate::decide::contract::Field;
 use crate::decide::reads::ReadSet;
 use crate::decide::rego::{Answer, Failure, Rego};
 use crate::decide::{
-    Circumstances, Denied, Permit, Phase, PolicyProblem, Question, Sight, Subject, Verdict, check, key, rates, reads,
-    rego,
+    Circumstances, Denied, Permit, Phase, PolicyProblem, Question, Sight, Subject, Verdict, check, key,
+    rates, reads, rego,
 };
 use crate::decode::{Action, Message};
 use crate::identify::Caller;
@@ -118,7 +118,17 @@ impl Decide {
                 let (rules, deny) =
                     verdict.map(|verdict| (verdict.rules.clone(), verdict.deny.clone())).unwrap_or_default();
                 let revision = self.revision.clone();
-                Err(Box::new(Denied { refusal, message, caller, server, subject, rules, deny, revision, invocation }))
+                Err(Box::new(Denied {
+                    refusal,
+                    message,
+                    caller,
+                    server,
+                    subject,
+                    rules,
+                    deny,
+                    revision,
+                    invocation,
+                }))
             }
         }
     }
@@ -143,14 +153,14 @@ impl Decide {
         &self.revision
     }
 
-    /// The rates that the tenant's data asks for: `data.tenants.<tenant>.rates`.
-    #[must_use]
-    pub fn rates(&self, tenant: &TenantId) -> Option<&Rates> {
-        self.rates.get(tenant)
+    /// The rates that tenants' data asks for: `data.tenants.<tenant>.rates`.
+    pub fn rates(&self) -> impl Iterator<Item = (&TenantId, &Rates)> {
+        self.rates.iter()
     }
 
     fn judge(&self, question: &Question<'_>, action: &Action) -> Result<Arc<Verdict>, No> {
-        let verdict = self.verdict(question, Phase::Call).map_err(|failure| self.failed(question, &failure))?;
+        let verdict =
+            self.verdict(question, Phase::Call).map_err(|failure| self.failed(question, &failure))?;
         if let Some(unknown) = unknown(question.subject) {
             let shown = self.shown(question, &verdict).map_err(|failure| self.failed(question, &failure))?;
             if !shown {
@@ -184,7 +194,11 @@ impl Decide {
     }
 
     /// The verdict on a question: a kept one, or a new one.
-    pub(in crate::decide) fn verdict(&self, question: &Question<'_>, phase: Phase) -> Result<Arc<Verdict>, Failure> {
+    pub(in crate::decide) fn verdict(
+        &self,
+        question: &Question<'_>,
+        phase: Phase,
+    ) -> Result<Arc<Verdict>, Failure> {
         let kept = match &self.kept {
             Some(kept) if !self.reads.passing => kept,
             Some(_) | None => return self.ask(question, phase),
@@ -219,7 +233,8 @@ impl Decide {
     /// The operator's line. An error of the engine may quote a value, so where arguments are read only its place is told.
     fn report(&self, question: &Question<'_>, failure: &Failure) {
         let text = failure.to_string();
-        let told = if self.reads.has(Field::Arguments) { text.split("error:").next() } else { Some(text.as_str()) };
+        let told =
+            if self.reads.has(Field::Arguments) { text.split("error:").next() } else { Some(text.as_str()) };
         tracing::error!(
             revision = %self.revision,
             method = question.method,

@@ -49,9 +49,8 @@ impl Decide {
     /// Explains one question as a call.
     #[must_use]
     pub fn explain(&self, question: &Question<'_>) -> Explanation {
-        let verdicts = self
-            .verdict(question, Phase::Call)
-            .and_then(|call| Ok((call, self.listed(question)?)));
+        let verdicts =
+            self.verdict(question, Phase::Call).and_then(|call| Ok((call, self.listed(question)?)));
         match verdicts {
             Ok((call, list)) => {
                 let hidden = question.subject.used_by().is_some() && !list.allow;

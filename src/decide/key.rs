@@ -61,7 +61,9 @@ fn write_field(out: &mut Vec<u8>, field: Field, question: &Question<'_>, phase: 
         Field::ToolClass => maybe(out, tool.map(|tool| tool.class.as_str())),
         Field::ToolTags => maybe_texts(out, tool.map(|tool| tool.tags.as_slice())),
         Field::ToolPinned => maybe(out, tool.map(|tool| if tool.pinned { "1" } else { "0" })),
-        Field::ToolAnnotations => maybe(out, tool.and_then(|tool| tool.annotations.as_ref()).map(|raw| raw.get())),
+        Field::ToolAnnotations => {
+            maybe(out, tool.and_then(|tool| tool.annotations.as_ref()).map(|raw| raw.get()))
+        }
         Field::ResourceUri => maybe(out, resource),
         Field::PromptName => maybe(out, prompt),
         Field::Arguments => maybe(out, question.arguments.map(RawValue::get)),

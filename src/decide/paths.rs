@@ -130,8 +130,7 @@ impl Rule {
         let name: Vec<String> = steps.iter().map_while(Step::name).map(str::to_owned).collect();
         let partial = name.len() < steps.len();
         let at = place(refr);
-        let mut rule =
-            Self { name, partial, makes, at, references: vec![], calls: vec![], aliases: vec![] };
+        let mut rule = Self { name, partial, makes, at, references: vec![], calls: vec![], aliases: vec![] };
         rule.indices(refr);
         rule.walk(body, Some("refr"));
         rule.keep_plain_aliases(body);

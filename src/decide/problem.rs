@@ -51,7 +51,10 @@ impl fmt::Display for PolicyProblem {
 }
 
 /// The known word nearest to `word`, if one is near enough to have been meant.
-pub(in crate::decide) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(in crate::decide) fn nearest<'a>(
+    word: &str,
+    known: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
     known
         .into_iter()
         .map(|other| (strsim::damerau_levenshtein(word, other), other))

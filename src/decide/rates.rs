@@ -74,7 +74,8 @@ impl Reader<'_> {
     fn rate(&mut self, said: &Value, pointer: &str) -> Option<Rate> {
         let members = self.object(said, pointer, &["requests", "per", "burst"])?;
         let requests = self.count(members, pointer, "requests");
-        let burst = if members.contains_key("burst") { self.count(members, pointer, "burst") } else { requests };
+        let burst =
+            if members.contains_key("burst") { self.count(members, pointer, "burst") } else { requests };
         let per = self.per(members, pointer);
         Some(Rate { requests: requests?, per: per?, burst: burst? })
     }
@@ -98,7 +99,12 @@ impl Reader<'_> {
         per
     }
 
-    fn object<'v>(&mut self, said: &'v Value, pointer: &str, known: &[&str]) -> Option<&'v Map<String, Value>> {
+    fn object<'v>(
+        &mut self,
+        said: &'v Value,
+        pointer: &str,
+        known: &[&str],
+    ) -> Option<&'v Map<String, Value>> {
         let Some(members) = said.as_object() else {
             self.problem(pointer, "not a mapping", format!("it has {}", known.join(", ")));
             return None;
@@ -123,7 +129,8 @@ impl Reader<'_> {
         let mut pointer = pointer;
         loop {
             let documents = self.bundle.documents.iter();
-            let mut found = documents.filter_map(|document| Some((document.file.clone(), document.at(pointer)?)));
+            let mut found =
+                documents.filter_map(|document| Some((document.file.clone(), document.at(pointer)?)));
             match (found.next(), pointer.rsplit_once('/')) {
                 (Some(found), _) => return found,
                 (None, Some((parent, _))) => pointer = parent,

@@ -189,10 +189,11 @@ fn is_test(name: &[String]) -> bool {
 }
 
 fn failure(engine: &mut Engine, module: &Module, name: &[String], texts: &[Text]) -> Option<String> {
-    let path = module.package.iter().chain(name).fold("data".to_owned(), |path, part| match identifier(part) {
-        true => format!("{path}.{part}"),
-        false => format!("{path}[{part:?}]"),
-    });
+    let path =
+        module.package.iter().chain(name).fold("data".to_owned(), |path, part| match identifier(part) {
+            true => format!("{path}.{part}"),
+            false => format!("{path}[{part:?}]"),
+        });
     engine.set_execution_timer_config(timer(PATIENCE));
     engine.set_input(Value::Undefined);
     let result = engine.eval_rule(path);
@@ -222,8 +223,10 @@ fn build<'a>(texts: impl Iterator<Item = &'a Text>, data: &str) -> Result<Engine
 }
 
 fn gate(defined: &Defined) -> Text {
-    let rules: String =
-        defined.iter().map(|key| format!("answer contains [\"{key}\", v] if v := data.mcp.authz.{key}\n")).collect();
+    let rules: String = defined
+        .iter()
+        .map(|key| format!("answer contains [\"{key}\", v] if v := data.mcp.authz.{key}\n"))
+        .collect();
     Text { file: format!("{GATE}.rego"), text: format!("package {GATE}\n\n{rules}") }
 }
 

@@ -123,7 +123,12 @@ fn call(decide: &Decide, caller: Caller, name: &str, arguments: &str) -> Result<
     decide.permit(Arc::new(caller), server(), tool(name), message, &circumstances())
 }
 
-fn ask(decide: &Decide, method: &'static str, subject: Subject, action: Action) -> Result<Permit, Box<Denied>> {
+fn ask(
+    decide: &Decide,
+    method: &'static str,
+    subject: Subject,
+    action: Action,
+) -> Result<Permit, Box<Denied>> {
     decide.permit(Arc::new(alice()), server(), subject, message(method, action), &circumstances())
 }
 

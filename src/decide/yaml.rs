@@ -86,17 +86,22 @@ impl Reader<'_> {
                 let members: Vec<_> = members.iter().collect();
                 Value::Object(self.members(&members, pointer))
             }
-            YamlData::Representation(..)
-            | YamlData::Tagged(..)
-            | YamlData::Alias(_)
-            | YamlData::BadValue => {
-                self.problem(node, "a value that JSON does not have", "write a text, number, list or mapping");
+            YamlData::Representation(..) | YamlData::Tagged(..) | YamlData::Alias(_) | YamlData::BadValue => {
+                self.problem(
+                    node,
+                    "a value that JSON does not have",
+                    "write a text, number, list or mapping",
+                );
                 Value::Null
             }
         }
     }
 
-    fn members(&mut self, members: &[(&MarkedYaml<'_>, &MarkedYaml<'_>)], pointer: &str) -> Map<String, Value> {
+    fn members(
+        &mut self,
+        members: &[(&MarkedYaml<'_>, &MarkedYaml<'_>)],
+        pointer: &str,
+    ) -> Map<String, Value> {
         let mut object = Map::new();
         for (key, member) in members {
             let Some(name) = self.key(key) else { continue };
@@ -166,7 +171,8 @@ fn number(n: usize) -> u32 {
 }
 
 fn unreadable(file: &str, error: &saphyr::ScanError) -> PolicyProblem {
-    let at = At { line: number(error.marker().line()), column: number(error.marker().col()).saturating_add(1) };
+    let at =
+        At { line: number(error.marker().line()), column: number(error.marker().col()).saturating_add(1) };
     PolicyProblem::new(file, at, format!("not YAML: {}", error.info()), "")
 }
 

@@ -14,10 +14,10 @@ use crate::gateway::Gateway;
 use crate::gateway::looks::Looks;
 use crate::gateway::tasks::Tasks;
 use crate::govern::{Govern, Quotas};
+use crate::identify::Identify;
 use crate::identify::problem::IdentityProblem;
 use crate::identify::session::Sessions;
 use crate::identify::url::ScopedUrls;
-use crate::identify::Identify;
 use crate::record::{Record, RecordError};
 use crate::refusal::Refusal;
 use crate::store::file::FileStore;
@@ -130,11 +130,17 @@ impl Gateway {
     ///
     /// # Errors
     /// Everything that is wrong, at once.
-    pub fn build(config: Arc<Config>, policy: Option<Arc<Decide>>, shared: Arc<Shared>) -> Result<Self, Vec<BuildError>> {
+    pub fn build(
+        config: Arc<Config>,
+        policy: Option<Arc<Decide>>,
+        shared: Arc<Shared>,
+    ) -> Result<Self, Vec<BuildError>> {
         let mut wrong = Vec::new();
         let decide = match policy {
             Some(policy) => Some(policy),
-            None => keep(Decide::load(&config.policy).map_err(all(BuildError::Policy)), &mut wrong).map(Arc::new),
+            None => {
+                keep(Decide::load(&config.policy).map_err(all(BuildError::Policy)), &mut wrong).map(Arc::new)
+            }
         };
         let identity = keep(identity(&config, &shared), &mut wrong);
         let vault = Vault::new(&config, Arc::clone(&shared.store), Arc::clone(&shared.sealer));
@@ -145,7 +151,7 @@ impl Gateway {
         else {
             return Err(wrong);
         };
-        let quotas = decide.tenants_with_rates().map(|(tenant, rates)| (tenant.clone(), merged(rates, &config.rates)));
+        let quotas = decide.rates().map(|(tenant, rates)| (tenant.clone(), merged(rates, &config.rates)));
         Ok(Self {
             quotas: quotas.collect(),
             default_quotas: Quotas::new(&config.rates),
@@ -165,9 +171,11 @@ impl Gateway {
     /// # Errors
     /// As [`Gateway::build`].
     pub fn with_policy(&self, policy: Arc<Decide>) -> Result<Self, Vec<BuildError>> {
-        let quotas = policy.tenants_with_rates();
-        let quotas = quotas.map(|(tenant, rates)| (tenant.clone(), merged(rates, &self.config.rates))).collect();
-        let sessions = Sessions::new(&self.config.identity.gate_key).map_err(|refusal| vec![refusal.into()])?;
+        let quotas = policy.rates();
+        let quotas =
+            quotas.map(|(tenant, rates)| (tenant.clone(), merged(rates, &self.config.rates))).collect();
+        let sessions =
+            Sessions::new(&self.config.identity.gate_key).map_err(|refusal| vec![refusal.into()])?;
         Ok(Self {
             config: Arc::clone(&self.config),
             identify: Arc::clone(&self.identify),

@@ -93,7 +93,8 @@ impl Call {
         self.era = message.era;
         self.version = message.version;
         self.method = (!message.method.is_empty()).then_some(message.method);
-        self.client = message.meta.client_name.clone().map(|name| (name, message.meta.client_version.clone()));
+        self.client =
+            message.meta.client_name.clone().map(|name| (name, message.meta.client_version.clone()));
         self.traceparent = message.meta.traceparent.clone();
         match &message.action {
             Action::CallTool(call) => {

@@ -12,7 +12,12 @@ use crate::respond::{Answer, table};
 
 impl Gateway {
     /// Records a refusal and answers it.
-    pub(in crate::gateway) fn refuse(&self, refusal: &Refusal, mut call: Call, target: Option<&Target>) -> Answer<Relay> {
+    pub(in crate::gateway) fn refuse(
+        &self,
+        refusal: &Refusal,
+        mut call: Call,
+        target: Option<&Target>,
+    ) -> Answer<Relay> {
         let flood = self.counted(refusal, &call);
         let refusal = flood.as_ref().unwrap_or(refusal);
         match call.entry.take() {

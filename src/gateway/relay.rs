@@ -149,7 +149,9 @@ impl Relay {
     }
 
     fn pass(&mut self, event: &Event) -> Option<Bytes> {
-        let Some(data) = event.data.as_ref().filter(|data| !data.is_empty()) else { return Some(event.passed()) };
+        let Some(data) = event.data.as_ref().filter(|data| !data.is_empty()) else {
+            return Some(event.passed());
+        };
         if let Some(mac) = &mut self.mac {
             mac.update(data);
         }

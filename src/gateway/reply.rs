@@ -11,11 +11,11 @@ use crate::credential::Lease;
 use crate::decide::Permit;
 use crate::decode::{Action, Era, Version};
 use crate::forward::{Reply, Request};
+use crate::gateway::Gateway;
 use crate::gateway::call::{Call, Way};
 use crate::gateway::relay::Relay;
 use crate::gateway::sight::Sight;
 use crate::gateway::tasks::Bound;
-use crate::gateway::Gateway;
 use crate::govern::Slot;
 use crate::record::{Outcome, Status};
 use crate::refusal::Refusal;
@@ -55,7 +55,11 @@ impl Gateway {
             Kind::Nothing => {
                 reply.exchange.body(self.config.listen.limits.answer_bytes).await?;
                 close(call, Outcome::bare(Status::Ok));
-                Ok(Answer::empty(if status == StatusCode::OK { StatusCode::OK } else { StatusCode::ACCEPTED }))
+                Ok(Answer::empty(if status == StatusCode::OK {
+                    StatusCode::OK
+                } else {
+                    StatusCode::ACCEPTED
+                }))
             }
             Kind::Document => self.document(way, reply, redaction, session, call).await,
             Kind::Events => self.events(way, reply, redaction, session, call).await,
@@ -114,7 +118,10 @@ impl Gateway {
         opened: Option<Version>,
     ) -> Result<Answer<Relay>, Refusal> {
         let (Some(session), Some(version)) = (session, opened) else { return Ok(answer) };
-        let bad = || Refusal::BadAnswer { server: way.server.name.clone(), what: "its session id is not visible ASCII" };
+        let bad = || Refusal::BadAnswer {
+            server: way.server.name.clone(),
+            what: "its session id is not visible ASCII",
+        };
         let upstream = session.to_str().map_err(|_| bad())?;
         let sealed = self.sessions.seal(upstream, version, &way.server.name, &way.caller)?;
         let value = HeaderValue::try_from(sealed).map_err(|_| Refusal::Internal)?;
@@ -179,23 +186,34 @@ fn kind(reply: &Reply, way: &Way) -> Result<Kind, Refusal> {
     let exchange = &reply.exchange;
     match exchange.status.as_u16() {
         401 => return Err(rejected(reply, way)),
-        403 => return Err(Refusal::BadAnswer { server: server(), what: "it refuses the account's credential" }),
+        403 => {
+            return Err(Refusal::BadAnswer { server: server(), what: "it refuses the account's credential" });
+        }
         405 => return Err(Refusal::MethodNotAllowed { allow: "POST" }),
         429 => return Err(Refusal::UpstreamBusy { server: server(), retry: patience(reply) }),
-        500.. => return Err(Refusal::BadAnswer { server: server(), what: "it answered with a server error" }),
+        500.. => {
+            return Err(Refusal::BadAnswer { server: server(), what: "it answered with a server error" });
+        }
         _ => {}
     }
     if exchange.is_encoded() {
-        return Err(Refusal::BadAnswer { server: server(), what: "it is encoded although `identity` was asked for" });
+        return Err(Refusal::BadAnswer {
+            server: server(),
+            what: "it is encoded although `identity` was asked for",
+        });
     }
     let message = reply.permit.message();
     let answers = message.id.is_some() && !matches!(message.action, Action::Respond);
     match (exchange.media_type().as_deref(), exchange.status.is_success()) {
         (Some("text/event-stream"), true) => Ok(Kind::Events),
         (Some("application/json"), _) if answers => Ok(Kind::Document),
-        (_, false) if exchange.status == StatusCode::NOT_FOUND && way.session.is_some() => Err(Refusal::UnknownSession),
+        (_, false) if exchange.status == StatusCode::NOT_FOUND && way.session.is_some() => {
+            Err(Refusal::UnknownSession)
+        }
         (_, true) if !answers => Ok(Kind::Nothing),
-        (_, _) => Err(Refusal::BadAnswer { server: server(), what: "it is neither JSON nor an event stream" }),
+        (_, _) => {
+            Err(Refusal::BadAnswer { server: server(), what: "it is neither JSON nor an event stream" })
+        }
     }
 }
 

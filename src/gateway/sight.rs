@@ -45,7 +45,9 @@ impl list::Sight for Sight {
         let listed = self.shared.catalogue.learn(self.caller.tenant(), &self.server, page);
         let shown = |(text, listed): (&&'a RawValue, Option<Arc<crate::catalogue::Listed>>)| {
             let listed = listed?;
-            let decide::Sight::Shown(verdict) = self.see("tools/call", &Subject::Tool(Arc::clone(&listed.tool))) else {
+            let decide::Sight::Shown(verdict) =
+                self.see("tools/call", &Subject::Tool(Arc::clone(&listed.tool)))
+            else {
                 return None;
             };
             match listed.input_schema.as_deref().and_then(|schema| verdict.narrow(schema)) {
@@ -65,7 +67,8 @@ impl list::Sight for Sight {
     }
 
     fn task_redaction(&self, id: &str) -> Option<Option<Redaction>> {
-        let bound = self.shared.tasks.of(self.caller.tenant(), &self.server.name, id, &self.caller.principal())?;
+        let bound =
+            self.shared.tasks.of(self.caller.tenant(), &self.server.name, id, &self.caller.principal())?;
         Some(Redaction::of(&bound.redact))
     }
 

@@ -92,7 +92,9 @@ impl Gateway {
         call: &'a Call,
     ) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
         Box::pin(async move {
-            let Some(_turn) = self.shared.looks.turn(way.caller.tenant(), &way.server.name).await else { return };
+            let Some(_turn) = self.shared.looks.turn(way.caller.tenant(), &way.server.name).await else {
+                return;
+            };
             let mut cursor = None;
             for _ in 0..MOST_PAGES {
                 let Some(page) = self.page(head, way, message, call, cursor.as_deref()).await else { return };
@@ -157,7 +159,8 @@ fn list_request(message: &Message, cursor: Option<&str>) -> Option<Bytes> {
 
 fn list_head(head: &Head, server: &ServerName, era: Era) -> Head {
     let mut headers = head.headers.clone();
-    let mirrored: Vec<_> = headers.keys().filter(|name| name.as_str().starts_with("mcp-param-")).cloned().collect();
+    let mirrored: Vec<_> =
+        headers.keys().filter(|name| name.as_str().starts_with("mcp-param-")).cloned().collect();
     for name in mirrored {
         headers.remove(name);
     }

@@ -51,7 +51,8 @@ impl Gateway {
         }
         token.apply(&mut headers)?;
         lease.apply(&mut headers)?;
-        let body = if method == Method::POST { self.traced(message.bytes.clone(), call) } else { Bytes::new() };
+        let body =
+            if method == Method::POST { self.traced(message.bytes.clone(), call) } else { Bytes::new() };
         Ok(Request { method, headers, body, retry: retry(permit) })
     }
 

@@ -67,7 +67,8 @@ fn check(session: &ServerSession, listen: &Listen) -> Result<(), Refusal> {
             }
         }
         None => {
-            let sum: usize = header.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum();
+            let sum: usize =
+                header.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum();
             if sum + header.uri.path().len() > limit {
                 return Err(Refusal::HeaderTooLarge { limit });
             }
@@ -127,7 +128,13 @@ fn head(session: &ServerSession, target: Target) -> Head {
     let header = session.req_header();
     let digest = session.digest().and_then(|digest| digest.ssl_digest.as_ref());
     let certificate = digest.and_then(|tls| tls.extension.get::<ClientCertificate>().cloned().map(Arc::new));
-    Head { method: header.method.clone(), target, headers: header.headers.clone(), peer: peer(session), certificate }
+    Head {
+        method: header.method.clone(),
+        target,
+        headers: header.headers.clone(),
+        peer: peer(session),
+        certificate,
+    }
 }
 
 /// One request over a Pingora session.

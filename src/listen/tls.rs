@@ -92,7 +92,8 @@ fn changed(certificate: &Path, key: &Path) -> [Option<SystemTime>; 2] {
 fn load(certificate: &Path, key: &Path) -> Result<CertifiedKey, BadTls> {
     let chain = certificates(certificate)?;
     let secret = PrivateKeyDer::from_pem_file(key).map_err(|error| bad(key, &error))?;
-    let signing = rustls::crypto::aws_lc_rs::sign::any_supported_type(&secret).map_err(|error| bad(key, &error))?;
+    let signing =
+        rustls::crypto::aws_lc_rs::sign::any_supported_type(&secret).map_err(|error| bad(key, &error))?;
     let certified = CertifiedKey::new(chain, signing);
     certified.keys_match().map_err(|_| bad(key, &"the key does not belong to the certificate"))?;
     Ok(certified)
@@ -155,7 +156,9 @@ fn read(der: &[u8]) -> Option<ClientCertificate> {
 
 fn text(name: &GeneralName<'_>) -> Option<String> {
     match name {
-        GeneralName::DNSName(text) | GeneralName::URI(text) | GeneralName::RFC822Name(text) => Some((*text).to_owned()),
+        GeneralName::DNSName(text) | GeneralName::URI(text) | GeneralName::RFC822Name(text) => {
+            Some((*text).to_owned())
+        }
         _ => None,
     }
 }

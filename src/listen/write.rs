@@ -27,7 +27,8 @@ pub(in crate::listen) async fn answer(
     }
     // Answers are made for one caller: no cache may keep them, and no page that leads on may tell whence.
     header.insert_header(CACHE_CONTROL, HeaderValue::from_static("no-store"))?;
-    header.insert_header(HeaderName::from_static("referrer-policy"), HeaderValue::from_static("no-referrer"))?;
+    header
+        .insert_header(HeaderName::from_static("referrer-policy"), HeaderValue::from_static("no-referrer"))?;
     match answer.body {
         Body::Empty => document(session, header, Bytes::new()).await,
         Body::Full(bytes) => document(session, header, bytes).await,
@@ -35,7 +36,11 @@ pub(in crate::listen) async fn answer(
     }
 }
 
-async fn document(session: &mut ServerSession, mut header: ResponseHeader, body: Bytes) -> Result<(), Box<Error>> {
+async fn document(
+    session: &mut ServerSession,
+    mut header: ResponseHeader,
+    body: Bytes,
+) -> Result<(), Box<Error>> {
     header.insert_header(CONTENT_LENGTH, HeaderValue::from(body.len()))?;
     session.write_response_header(Box::new(header)).await?;
     if !body.is_empty() {
@@ -86,7 +91,7 @@ async fn next(
         tokio::select! {
             biased;
             event = &mut event => return Ok(event),
-            _ = stage.wait_for(|stage| *stage >= over) => return Ok(None),
+            () = reached(stage, over) => return Ok(None),
             gone = session.read_body_or_idle(true) => {
                 gone?;
             }
@@ -95,4 +100,10 @@ async fn next(
             }
         }
     }
+}
+
+/// Resolves when the stop has come so far.
+async fn reached(stage: &mut watch::Receiver<Stage>, over: Stage) {
+    // The sender lives as long as the gate.
+    let _ = stage.wait_for(|stage| *stage >= over).await;
 }

@@ -82,7 +82,9 @@ fn without_segments(head: std::io::Result<Option<Head>>) -> Left {
         Ok(Some(head)) => {
             (head.chain, Some(format!("all segments are gone; `HEAD` names line {}", head.chain.seq)))
         }
-        Err(error) => (Chain::EMPTY, Some(format!("all segments are gone, and `HEAD` cannot be read: {error}"))),
+        Err(error) => {
+            (Chain::EMPTY, Some(format!("all segments are gone, and `HEAD` cannot be read: {error}")))
+        }
     };
     let recovered = recovered.map(Recovered::new);
     Left { chain, segment: None, previous: None, recovered, unfinished: Vec::new() }

@@ -39,7 +39,10 @@ impl Segment {
     pub(super) fn append(&mut self, bytes: &[u8], lines: u64) -> io::Result<()> {
         let present = self.file.metadata()?;
         if present.nlink() == 0 {
-            return Err(io::Error::new(io::ErrorKind::NotFound, "the segment was removed while it was written"));
+            return Err(io::Error::new(
+                io::ErrorKind::NotFound,
+                "the segment was removed while it was written",
+            ));
         }
         if present.len() != self.length {
             self.file.set_len(self.length)?;

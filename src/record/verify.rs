@@ -14,11 +14,11 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use crate::record::RecordError;
 use crate::record::chain::{self, Chain, Facts, Hash, Kind};
 use crate::record::keeper::{HEAD_FILE, Head};
 use crate::record::key::AuditKey;
 use crate::record::segment::{self, Found};
-use crate::record::RecordError;
 use crate::record::verify::state::Doubt;
 
 mod state;
@@ -111,7 +111,9 @@ impl fmt::Display for Wrong {
             Self::Missing { from, to } => write!(f, "lines {from} to {to} are missing before this place"),
             Self::Moved => f.write_str("the line does not belong here: it was moved, doubled or added"),
             Self::Torn => f.write_str("the file ends within a line"),
-            Self::NotClosed => f.write_str("the segment has no signed last line, although another one follows"),
+            Self::NotClosed => {
+                f.write_str("the segment has no signed last line, although another one follows")
+            }
             Self::Unsigned => f.write_str("the signature is not this key's"),
             Self::NoHead => f.write_str("there is no `HEAD`: lines may have been cut off the end"),
             Self::BadHead(why) => write!(f, "`HEAD` cannot be trusted: {why}"),
@@ -125,8 +127,7 @@ impl fmt::Display for Wrong {
 /// # Errors
 /// A file cannot be read. What is wrong *in* the files is in the report.
 pub fn verify(directory: &Path, key: &AuditKey) -> Result<Report, RecordError> {
-    let failed =
-        |path: &Path, error: &std::io::Error| RecordError::io("cannot read the audit", path, error);
+    let failed = |path: &Path, error: &std::io::Error| RecordError::io("cannot read the audit", path, error);
     let segments = segment::list(directory).map_err(|e| failed(directory, &e))?;
     let mut check = Check::new(key, Head::read(directory, key));
     for (index, found) in segments.iter().enumerate() {

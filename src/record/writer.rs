@@ -118,7 +118,8 @@ impl Writer {
     /// Writes one batch, or refuses its intents.
     fn write(&mut self, batch: &mut Batch) {
         let lost = self.shared.health.lost();
-        let recovered = (lost > 0).then(|| Recovered::new("the audit queue was full".to_owned()).losing(lost));
+        let recovered =
+            (lost > 0).then(|| Recovered::new("the audit queue was full".to_owned()).losing(lost));
         match self.append(recovered.as_ref(), batch) {
             Ok(()) => {
                 self.shared.health.told(lost);

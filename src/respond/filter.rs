@@ -101,7 +101,9 @@ impl Filter {
             Ok(Reply::Response { id, outcome }) => match (&id, &self.permit.message().id) {
                 (Some(given), Some(asked)) if given == asked => self.response(data, outcome, sight),
                 // An error about a request that the server could not read carries no id.
-                (None, Some(_)) if matches!(outcome, Outcome::Error { .. }) => self.response(data, outcome, sight),
+                (None, Some(_)) if matches!(outcome, Outcome::Error { .. }) => {
+                    self.response(data, outcome, sight)
+                }
                 _ => Judged::dropped("it answers another request"),
             },
             Ok(Reply::Request { method, .. }) => match sight.request(&method) {
@@ -128,7 +130,9 @@ impl Filter {
             ..Judged::passing(self.result(data, result, sight))
         };
         match &self.permit.message().action {
-            Action::Initialize { .. } => judged.opened = text(&fields, "protocolVersion").and_then(|v| Version::parse(&v)),
+            Action::Initialize { .. } => {
+                judged.opened = text(&fields, "protocolVersion").and_then(|v| Version::parse(&v))
+            }
             Action::CallTool(_) => judged.task = task_of(&fields),
             _ => {}
         }
@@ -159,12 +163,19 @@ impl Filter {
         match changed {
             Ok(None) => Passed::AsIs,
             Ok(Some(changed)) => splice::set(data, &["result"], &changed)
-                .map_or(Passed::Dropped("its result cannot be replaced"), |bytes| Passed::Changed(bytes.into())),
+                .map_or(Passed::Dropped("its result cannot be replaced"), |bytes| {
+                    Passed::Changed(bytes.into())
+                }),
             Err(why) => Passed::Dropped(why),
         }
     }
 
-    fn list(&self, result: &RawValue, kind: ListKind, sight: &impl Sight) -> Result<Box<RawValue>, &'static str> {
+    fn list(
+        &self,
+        result: &RawValue,
+        kind: ListKind,
+        sight: &impl Sight,
+    ) -> Result<Box<RawValue>, &'static str> {
         let message = self.permit.message();
         let first = !matches!(splice::get(&message.bytes, &["params", "cursor"]), Ok(Some(_)));
         list::filter(result, kind, first, message.era, sight).ok_or("its list cannot be read")
@@ -175,7 +186,13 @@ impl Filter {
         redaction.result(result).map(Some).ok_or("its result cannot be redacted")
     }
 
-    fn notification(&self, data: &[u8], method: &str, params: Option<&RawValue>, sight: &impl Sight) -> Judged {
+    fn notification(
+        &self,
+        data: &[u8],
+        method: &str,
+        params: Option<&RawValue>,
+        sight: &impl Sight,
+    ) -> Judged {
         let fields = params.map(Fields::read);
         let Ok(fields) = fields.transpose() else { return Judged::dropped("its params have a key twice") };
         let named = |key: &'static str| fields.as_ref().and_then(|fields| text(fields, key));

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 
 use crate::catalogue::Page;
-use crate::decode::{Era, ListKind};
 use crate::decode::reply::Fields;
+use crate::decode::{Era, ListKind};
 use crate::respond::raw::Object;
 use crate::respond::redact::Redaction;
 

@@ -79,9 +79,7 @@ fn row_of(refusal: &Refusal, era: Era) -> Row {
         Refusal::HeaderMismatch(_) => row(400, -32020, false, Error),
         Refusal::UnsupportedVersion { .. } if modern => row(400, -32022, false, Error),
         Refusal::UnsupportedVersion { .. } => row(400, -32600, false, WithoutId),
-        Refusal::UnknownMethod(_) => {
-            row(if modern { 404 } else { 200 }, -32601, false, Error)
-        }
+        Refusal::UnknownMethod(_) => row(if modern { 404 } else { 200 }, -32601, false, Error),
         Refusal::UnknownSession => row(404, -31404, false, WithoutId),
         Refusal::SessionRequired => row(400, -32600, false, WithoutId),
         Refusal::UnknownTool(_) => row(200, -32602, false, Error),

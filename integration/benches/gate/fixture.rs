@@ -91,7 +91,8 @@ impl Fixture {
     /// One request, head and body; the gate's has the caller's token.
     pub fn request(&self, scenario: Scenario, gate: bool) -> Vec<u8> {
         let body = scenario.body();
-        let mut head = String::from("POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n");
+        let mut head =
+            String::from("POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n");
         head.push_str("Accept: application/json, text/event-stream\r\nMCP-Protocol-Version: 2026-07-28\r\n");
         write!(head, "Mcp-Method: {}\r\n", scenario.method()).unwrap();
         if scenario.method() == "tools/call" {

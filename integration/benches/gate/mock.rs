@@ -35,10 +35,9 @@ async fn connection(mut stream: TcpStream) {
         let id = id(body);
         let (before, after) = reply;
         let size = before.len() + id.len() + after.len();
-        let mut out = format!(
-            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {size}\r\n\r\n"
-        )
-        .into_bytes();
+        let mut out =
+            format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {size}\r\n\r\n")
+                .into_bytes();
         out.extend_from_slice(before);
         out.extend_from_slice(id);
         out.extend_from_slice(after);
@@ -95,13 +94,15 @@ fn answer(result: &str) -> (Vec<u8>, Vec<u8>) {
 }
 
 fn result_of_call() -> String {
-    let text = "The invoice 4711 of ACME GmbH is open; it is due on 2026-12-01 and amounts to 1,204.50 EUR. ".repeat(2);
+    let text = "The invoice 4711 of ACME GmbH is open; it is due on 2026-12-01 and amounts to 1,204.50 EUR. "
+        .repeat(2);
     format!(r#"{{"content":[{{"type":"text","text":"{text}"}}],"isError":false}}"#)
 }
 
 /// 100 tools, about 50 KB.
 fn list_of_tools() -> String {
-    let description = "Lists the records of this kind that match the filter, newest first, a page at a time. ".repeat(3);
+    let description =
+        "Lists the records of this kind that match the filter, newest first, a page at a time. ".repeat(3);
     let tools: Vec<_> = (0..100)
         .map(|index| {
             format!(

@@ -58,7 +58,10 @@ impl Report {
     }
 
     pub fn print(&self, idle_stream_bytes: f64, streams: usize) {
-        println!("{:<16} {:<10} {:>9} {:>9} {:>8} {:>8} {:>8}", "scenario", "target", "CPU µs", "req/s", "p50 µs", "p99 µs", "RSS MiB");
+        println!(
+            "{:<16} {:<10} {:>9} {:>9} {:>8} {:>8} {:>8}",
+            "scenario", "target", "CPU µs", "req/s", "p50 µs", "p99 µs", "RSS MiB"
+        );
         for (scenario, target) in self.samples.keys() {
             let figure = |of: fn(&Sample) -> f64| self.median(scenario, target, of);
             println!(

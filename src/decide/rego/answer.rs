@@ -139,7 +139,9 @@ fn object(key: &'static str, value: &Value) -> Result<Map<String, serde_json::Va
 fn pointers(value: &Value) -> Result<Vec<Arc<str>>, Failure> {
     let pointers = texts("redact", value)?;
     match pointers.iter().find(|pointer| !pointer.is_empty() && !pointer.starts_with('/')) {
-        Some(pointer) => wrong("redact", format!("holds `{pointer}`, which is no JSON Pointer: begin with `/`")),
+        Some(pointer) => {
+            wrong("redact", format!("holds `{pointer}`, which is no JSON Pointer: begin with `/`"))
+        }
         None => Ok(pointers),
     }
 }

@@ -129,7 +129,8 @@ pub(super) fn minimal() -> Vec<Value> {
         "server":{"name":"s","tags":[]},
         "request":{"id":"0190a2b4-0000-7000-8000-000000000000","time":"2026-01-01T00:00:00Z","source_ip":"127.0.0.1",
         "protocol":"2025-11-25","client":{"name":"c","version":"1","verified":false}}"#;
-    const TOOL: &str = r#""tool":{"name":"list_x","operation":"list","class":"read","tags":[],"pinned":false}"#;
+    const TOOL: &str =
+        r#""tool":{"name":"list_x","operation":"list","class":"read","tags":[],"pinned":false}"#;
     let inputs = [
         format!(r#"{{"phase":"call","method":"ping",{REST}}}"#),
         format!(r#"{{"phase":"list","method":"tools/call",{TOOL},{REST}}}"#),

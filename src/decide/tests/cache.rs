@@ -10,7 +10,9 @@ fn reads(rego: &str) -> Vec<Reads> {
 fn the_read_set_is_what_the_policy_names_and_everything_below_what_it_cannot_tell() {
     let field = Reads::Field;
     assert_eq!(
-        reads("allow if { some r in input.caller.roles; r == input.caller.attributes.role; input[\"method\"] }"),
+        reads(
+            "allow if { some r in input.caller.roles; r == input.caller.attributes.role; input[\"method\"] }"
+        ),
         [field(Field::Method), field(Field::Roles), Reads::Attribute("role".into())]
     );
     assert_eq!(
@@ -48,7 +50,9 @@ fn callers_who_differ_in_what_is_read_never_share() {
 
 #[test]
 fn lists_that_join_to_the_same_text_are_different_keys() {
-    let decide = Given::rego("allow if \"admin\" in input.caller.groups\nallow if \"admin\" in input.caller.roles").decide();
+    let decide =
+        Given::rego("allow if \"admin\" in input.caller.groups\nallow if \"admin\" in input.caller.roles")
+            .decide();
     assert!(call(&decide, caller_for_test("acme", "a", &["admin"]), "t", "{}").is_ok());
     for roles in [&["a", "dmin"][..], &["admi", "n"], &["adminadmin"], &[]] {
         assert!(call(&decide, caller_for_test("acme", "a", roles), "t", "{}").is_err());

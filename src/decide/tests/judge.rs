@@ -5,7 +5,10 @@ use crate::decode::ListKind;
 #[test]
 fn nothing_is_allowed_unless_a_rule_allows_it() {
     let decide = Given::rego("allow if input.caller.tenant == \"other\"").decide();
-    assert_eq!(refusal(call(&decide, alice(), "list_a", "{}")), Refusal::UnknownTool(ToolName::parse("list_a").unwrap()));
+    assert_eq!(
+        refusal(call(&decide, alice(), "list_a", "{}")),
+        Refusal::UnknownTool(ToolName::parse("list_a").unwrap())
+    );
     assert!(!sees(&decide, &alice(), "list_a"));
     let denied = ask(&decide, "tools/list", Subject::Server, Action::List(ListKind::Tools));
     assert_eq!(
@@ -42,7 +45,8 @@ fn any_element_of_deny_denies_with_every_reason_in_order() {
 
 #[test]
 fn what_deny_hides_from_the_list_does_not_exist_and_the_audit_has_the_reason() {
-    let decide = Given::rego("allow if true\ndeny contains \"secret\" if input.tool.name == \"danger\"").decide();
+    let decide =
+        Given::rego("allow if true\ndeny contains \"secret\" if input.tool.name == \"danger\"").decide();
     assert!(!sees(&decide, &alice(), "danger"));
     let denied = call(&decide, alice(), "danger", "{}").unwrap_err();
     assert_eq!(denied.refusal.to_string(), "Unknown tool: danger");
@@ -53,7 +57,12 @@ fn what_deny_hides_from_the_list_does_not_exist_and_the_audit_has_the_reason() {
 fn hidden_resources_and_prompts_are_not_found() {
     let decide = Given::rego("allow if startswith(input.resource.uri, \"file:///pub/\")").decide();
     let read = |uri: &str| {
-        ask(&decide, "resources/read", Subject::Resource(uri.into()), Action::ReadResource { uri: uri.into() })
+        ask(
+            &decide,
+            "resources/read",
+            Subject::Resource(uri.into()),
+            Action::ReadResource { uri: uri.into() },
+        )
     };
     assert!(read("file:///pub/a").is_ok());
     assert_eq!(refusal(read("file:///secret")), Refusal::NotFound("resource"));
@@ -68,7 +77,8 @@ fn hidden_resources_and_prompts_are_not_found() {
 fn a_visible_resource_may_still_not_be_subscribed() {
     let decide = Given::rego("allow if input.method == \"resources/read\"").decide();
     let subscribe = Action::Subscribe { uri: "file:///a".into() };
-    let refused = refusal(ask(&decide, "resources/subscribe", Subject::Resource("file:///a".into()), subscribe));
+    let refused =
+        refusal(ask(&decide, "resources/subscribe", Subject::Resource("file:///a".into()), subscribe));
     assert!(matches!(refused, Refusal::Denied { .. }), "{refused:?}");
 }
 

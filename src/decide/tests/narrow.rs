@@ -36,7 +36,10 @@ fn a_constrained_argument_that_is_absent_or_has_a_twin_is_refused() {
     let decide = Given::rego(POLICY).decide();
     for arguments in ["{}", r#"{"Region":"EMEA"}"#] {
         let (argument, message) = constrained(refusal(call(&decide, alice(), "list_a", arguments)));
-        assert_eq!((argument.as_str(), message.as_str()), ("region", "it must be given, and must be \"EMEA\""));
+        assert_eq!(
+            (argument.as_str(), message.as_str()),
+            ("region", "it must be given, and must be \"EMEA\"")
+        );
     }
     let twin = constrained(refusal(call(&decide, alice(), "list_a", r#"{"region":"EMEA","REGION":"APAC"}"#)));
     assert!(twin.1.contains("`REGION`"));
@@ -71,10 +74,15 @@ fn a_schema_that_leads_out_of_itself_or_is_none_refuses() {
         "7",
         r#"{"format": "no-such-format"}"#,
     ] {
-        let given = Given::rego("allow if true\nconstraints[\"x\"] := data.schema if input.tool.name == \"list_a\"");
+        let given =
+            Given::rego("allow if true\nconstraints[\"x\"] := data.schema if input.tool.name == \"list_a\"");
         given.write("data.json", &format!("{{\"schema\": {schema}}}"));
         let decide = given.decide();
-        assert_eq!(refusal(call(&decide, alice(), "list_a", r#"{"x": 1}"#)), Refusal::PolicyFailed, "{schema}");
+        assert_eq!(
+            refusal(call(&decide, alice(), "list_a", r#"{"x": 1}"#)),
+            Refusal::PolicyFailed,
+            "{schema}"
+        );
         assert!(!sees(&decide, &alice(), "list_a"));
         assert!(call(&decide, alice(), "list_b", "{}").is_ok());
     }

@@ -11,9 +11,10 @@ async fn a_call_is_on_the_record_before_it_is_made_and_its_outcome_after() {
     entry.close(Outcome { result, bytes: 8, ..Outcome::bare(Status::Ok) });
     record.stop();
     let outcome = &gate.lines()[2];
-    let said: BTreeMap<&str, &Value> = ["kind", "tenant", "user", "tool", "server", "method", "authn", "source_ip"]
-        .map(|key| (key, &intent[key]))
-        .into();
+    let said: BTreeMap<&str, &Value> =
+        ["kind", "tenant", "user", "tool", "server", "method", "authn", "source_ip"]
+            .map(|key| (key, &intent[key]))
+            .into();
     let expected = [
         ("kind", "intent"),
         ("tenant", "acme"),
@@ -101,7 +102,8 @@ async fn a_denial_keeps_the_policys_words_and_rules() {
     });
     record.stop();
     let line = &gate.lines()[1];
-    let said = ["kind", "reason", "code", "message", "tool", "revision", "tenant"].map(|key| line[key].as_str());
+    let said =
+        ["kind", "reason", "code", "message", "tool", "revision", "tenant"].map(|key| line[key].as_str());
     let expected = ["refused", "denied", "limit", "over 10,000", "post_payment", "r9", "acme"];
     assert_eq!(said.map(Option::unwrap), expected);
 }

@@ -30,7 +30,10 @@ async fn after_kill_9_the_torn_line_goes_and_the_chain_goes_on() {
     assert!(report.is_whole(), "{:?}", report.findings);
     let lines = gate.lines();
     let recovered = lines.iter().find(|line| line["kind"] == "recovered").unwrap();
-    assert_eq!((&recovered["truncated_bytes"], &recovered["unfinished"]), (&Value::from(23), &Value::from(1)));
+    assert_eq!(
+        (&recovered["truncated_bytes"], &recovered["unfinished"]),
+        (&Value::from(23), &Value::from(1))
+    );
     assert_eq!((report.unfinished, gate.segments().len()), (0, 1));
     let unknown: Vec<_> = lines.iter().filter(|line| line["status"] == "unknown").collect();
     assert_eq!((unknown.len(), &unknown[0]["tenant"]), (1, &Value::from("acme")));

@@ -133,7 +133,8 @@ async fn the_report_says_which_lines_are_missing() {
     let gate = chain().await;
     let path = gate.segments().swap_remove(0);
     let whole = fs::read_to_string(&path).unwrap();
-    let kept: Vec<&str> = whole.lines().enumerate().filter(|(at, _)| *at != 3).map(|(_, line)| line).collect();
+    let kept: Vec<&str> =
+        whole.lines().enumerate().filter(|(at, _)| *at != 3).map(|(_, line)| line).collect();
     fs::write(&path, kept.join("\n") + "\n").unwrap();
     let report = gate.verify();
     assert_eq!(report.findings.len(), 1, "{:?}", report.findings);
