@@ -137,6 +137,21 @@ fn what_is_not_utf_8_json_is_not_json() {
 }
 
 #[test]
+fn a_body_that_a_framework_would_decode_first_is_not_read_at_all() {
+    let body = Bytes::from(call(r#""name":"+AGQAYQBuAGcAZQBy-""#));
+    for fields in [
+        &[("content-type", "application/json; charset=utf-7")][..],
+        &[("content-type", "application/json; charset=utf-16le")],
+        &[JSON, ("content-encoding", "gzip")],
+        &[JSON, ("content-type", "text/plain")],
+        &[],
+    ] {
+        let refused = refusal(decode(&head("POST", fields), body.clone(), None, DEPTH));
+        assert!(matches!(refused, Refusal::UnsupportedMedia(_)), "{fields:?}: {refused:?}");
+    }
+}
+
+#[test]
 fn values_that_readers_disagree_about_are_refused() {
     for value in [
         "NaN",
