@@ -2,12 +2,14 @@
 
 use std::borrow::Cow;
 
+use serde::Deserialize;
 use serde::de::MapAccess;
 use serde_json::value::RawValue;
 
 use super::RequestId;
 use super::json::{self, Flaw};
 use super::object::{Members, Object, Scalar, Text};
+use super::params::Params;
 use crate::refusal::Refusal;
 
 /// One message of a client, before its method is known.
@@ -19,8 +21,8 @@ pub(super) enum Envelope<'a> {
         id: Option<RequestId>,
         /// The method, decoded.
         method: Cow<'a, str>,
-        /// The params: always an object.
-        params: Option<&'a RawValue>,
+        /// The params, empty where there are none.
+        params: Box<Params<'a>>,
     },
     /// An answer to a request of the server.
     Response {
@@ -31,13 +33,22 @@ pub(super) enum Envelope<'a> {
 
 /// The members as they came.
 #[derive(Debug, Default)]
-pub(super) struct Fields<'a> {
-    pub(super) jsonrpc: Scalar<'a>,
-    pub(super) id: Option<&'a RawValue>,
-    pub(super) method: Scalar<'a>,
-    pub(super) params: Option<&'a RawValue>,
-    pub(super) result: Option<&'a RawValue>,
-    pub(super) error: Option<&'a RawValue>,
+struct Fields<'a> {
+    jsonrpc: Scalar<'a>,
+    id: Option<&'a RawValue>,
+    method: Scalar<'a>,
+    params: Given<'a>,
+    result: Option<&'a RawValue>,
+    error: Option<&'a RawValue>,
+}
+
+/// The params as they were given.
+#[derive(Debug, Default)]
+enum Given<'a> {
+    #[default]
+    Absent,
+    Object(Box<Params<'a>>),
+    Other,
 }
 
 impl<'de> Members<'de> for Fields<'de> {
@@ -54,7 +65,11 @@ impl<'de> Members<'de> for Fields<'de> {
             "jsonrpc" => self.jsonrpc = members.next_value_seed(Text { left })?,
             "method" => self.method = members.next_value_seed(Text { left })?,
             "id" => self.id = Some(members.next_value()?),
-            "params" => self.params = Some(members.next_value()?),
+            "params" => {
+                let object = Object { into: Params::default(), left };
+                let params = members.next_value_seed(object)?;
+                self.params = params.map_or(Given::Other, |params| Given::Object(Box::new(params)));
+            }
             "result" => self.result = Some(members.next_value()?),
             _ => self.error = Some(members.next_value()?),
         }
@@ -62,7 +77,7 @@ impl<'de> Members<'de> for Fields<'de> {
     }
 }
 
-/// Reads the envelope of one message. Its params are checked for syntax only.
+/// Reads the envelope and the params of one message.
 pub(super) fn read(text: &str, depth: usize) -> Result<Envelope<'_>, Refusal> {
     let object = Object { into: Fields::default(), left: depth };
     let Some(fields) = json::read(text, object)? else {
@@ -74,9 +89,9 @@ pub(super) fn read(text: &str, depth: usize) -> Result<Envelope<'_>, Refusal> {
     let id = fields.id.map(RequestId::read).transpose()?;
     match fields {
         Fields { method: Scalar::Text(method), params, result: None, error: None, .. } => {
-            call(id, method, params)
+            call(id, method, params, depth.saturating_sub(2))
         }
-        Fields { method: Scalar::Absent, params: None, result, error, .. } => {
+        Fields { method: Scalar::Absent, params: Given::Absent, result, error, .. } => {
             response(id, result, error, depth.saturating_sub(1))
         }
         Fields { method: Scalar::Other, .. } => Err(Refusal::Invalid("`method` must be a string".into())),
@@ -90,14 +105,16 @@ pub(super) fn read(text: &str, depth: usize) -> Result<Envelope<'_>, Refusal> {
 fn call<'a>(
     id: Option<RequestId>,
     method: Cow<'a, str>,
-    params: Option<&'a RawValue>,
+    params: Given<'a>,
+    left: usize,
 ) -> Result<Envelope<'a>, Refusal> {
-    match params {
-        Some(params) if !json::is_object(params) => {
-            Err(Refusal::MalformedParams("`params` must be an object".into()))
-        }
-        Some(_) | None => Ok(Envelope::Call { id, method, params }),
-    }
+    let params = match params {
+        Given::Absent => Box::default(),
+        Given::Object(params) => params,
+        Given::Other => return Err(Refusal::MalformedParams("`params` must be an object".into())),
+    };
+    params.check(left)?;
+    Ok(Envelope::Call { id, method, params })
 }
 
 fn response<'a>(
@@ -119,30 +136,15 @@ fn response<'a>(
     Ok(Envelope::Response { id })
 }
 
-/// The id of a message that was refused, if it has exactly one and the rest is readable at all.
+/// The id of a message that was refused, where it is JSON and has exactly one.
 pub(super) fn salvaged_id(text: &str) -> Option<RequestId> {
-    let object = Object { into: OnlyId::default(), left: json::DEEPEST };
-    let found = json::read(text, object).ok()??;
-    RequestId::read(found.id?).ok()
-}
-
-#[derive(Debug, Default)]
-struct OnlyId<'a> {
-    id: Option<&'a RawValue>,
-}
-
-impl<'de> Members<'de> for OnlyId<'de> {
-    const KNOWN: &'static [&'static str] = &["id"];
-
-    fn member<A: MapAccess<'de>>(
-        &mut self,
-        _: &'static str,
-        _: usize,
-        members: &mut A,
-    ) -> Result<(), A::Error> {
-        self.id = Some(members.next_value()?);
-        Ok(())
+    #[derive(Deserialize)]
+    struct OnlyId<'a> {
+        #[serde(borrow)]
+        id: &'a RawValue,
     }
+    text.trim_start().starts_with('{').then_some(())?;
+    RequestId::read(serde_json::from_str::<OnlyId<'_>>(text).ok()?.id).ok()
 }
 
 impl RequestId {

@@ -193,33 +193,31 @@ impl<'de> Visitor<'de> for Key {
 const FEW: usize = 8;
 
 /// The keys of one object so far. Small objects cost no allocation, large ones no quadratic time.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Seen<'de> {
-    few: [Cow<'de, str>; FEW],
+    few: [&'de str; FEW],
     count: usize,
-    many: HashSet<Cow<'de, str>>,
-}
-
-impl Default for Seen<'_> {
-    fn default() -> Self {
-        Self { few: [const { Cow::Borrowed("") }; FEW], count: 0, many: HashSet::new() }
-    }
+    others: Option<HashSet<Cow<'de, str>>>,
 }
 
 impl<'de> Seen<'de> {
     /// Takes the next key; `__proto__` is none that a JavaScript server reads as it is written.
     pub(super) fn insert<E: Error>(&mut self, key: Cow<'de, str>) -> Result<(), E> {
-        if self.few.iter().take(self.count).any(|before| *before == key) || self.many.contains(&key) {
+        let among_few = self.few.iter().take(self.count).any(|before| *before == key);
+        if among_few || self.others.as_ref().is_some_and(|others| others.contains(&key)) {
             return Err(twice(&key));
         }
         if key == "__proto__" {
             return Err(E::custom("the key `__proto__` is not taken"));
         }
-        if let Some(free) = self.few.get_mut(self.count) {
-            *free = key;
-            self.count += 1;
-        } else {
-            self.many.insert(key);
+        match (key, self.few.get_mut(self.count)) {
+            (Cow::Borrowed(key), Some(free)) => {
+                *free = key;
+                self.count += 1;
+            }
+            (key, _) => {
+                self.others.get_or_insert_default().insert(key);
+            }
         }
         Ok(())
     }

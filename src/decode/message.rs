@@ -112,8 +112,9 @@ impl Frame<'_> {
             Envelope::Response { id } => self.response(id, bytes),
             Envelope::Call { id, method, params } => {
                 known.id.clone_from(&id);
-                let params = params.map(|raw| Params::read(raw, self.depth.saturating_sub(1))).transpose()?;
-                let params = params.unwrap_or_default();
+                if !params.meta.version.is_absent() {
+                    known.era = Era::Modern;
+                }
                 let spoken = self.spoken(&params)?;
                 known.era = spoken.era;
                 mirror::method(self.head, spoken.era, &method, id.is_some())?;

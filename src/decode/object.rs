@@ -77,6 +77,7 @@ impl<'de, T: Members<'de>> Visitor<'de> for Object<T> {
     }
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut members: A) -> Result<Option<T>, A::Error> {
+        const { assert!(T::KNOWN.len() <= 32, "one bit each") };
         let left = deeper(self.left)?;
         let mut known = 0_u32;
         let mut strangers = Seen::default();

@@ -36,18 +36,16 @@ pub(super) struct Params<'a> {
     meta_is_no_object: bool,
 }
 
-impl<'a> Params<'a> {
-    /// Reads the params of a message whose own object may hold `left` more containers, one in another.
-    pub(super) fn read(raw: &'a RawValue, left: usize) -> Result<Self, Refusal> {
-        let object = Object { into: Self::default(), left };
-        let params = json::read(raw.get(), object)?.unwrap_or_default();
-        for kept in [params.arguments, params.reference, params.notifications].into_iter().flatten() {
-            json::walk(kept, left.saturating_sub(1))?;
+impl Params<'_> {
+    /// Checks what was kept as text, inside which `left` containers may open.
+    pub(super) fn check(&self, left: usize) -> Result<(), Refusal> {
+        for kept in [self.arguments, self.reference, self.notifications].into_iter().flatten() {
+            json::walk(kept, left)?;
         }
-        if params.meta_is_no_object {
+        if self.meta_is_no_object {
             return Err(Refusal::MalformedParams("`_meta` must be an object".into()));
         }
-        Ok(params)
+        Ok(())
     }
 
     /// What the gate keeps of `_meta`, and of the client's own words in `initialize`.

@@ -10,9 +10,8 @@ use serde::de::MapAccess;
 use serde_json::value::RawValue;
 
 use super::RequestId;
-use super::envelope::Fields as Envelope;
 use super::json::{self, Flaw};
-use super::object::{Members, Object, Scalar};
+use super::object::{Members, Object, Scalar, Text};
 
 /// Why a server's message is of no use.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -75,8 +74,8 @@ pub enum Outcome<'a> {
 /// Not JSON in UTF-8, not one JSON-RPC 2.0 message, a key of the envelope twice or in another spelling.
 pub fn read(bytes: &[u8]) -> Result<Reply<'_>, BadReply> {
     let text = json::text(bytes)?;
-    let object = Object { into: Loose::default(), left: json::DEEPEST };
-    let Some(Loose(fields)) = json::read(text, object)? else { return Err(bad("not an object")) };
+    let object = Object { into: Envelope::default(), left: json::DEEPEST };
+    let Some(fields) = json::read(text, object)? else { return Err(bad("not an object")) };
     if fields.jsonrpc.text() != Some("2.0") {
         return Err(bad("`jsonrpc` is not \"2.0\""));
     }
@@ -153,10 +152,17 @@ fn call<'a>(
 
 /// The envelope, with members of the server's own beside the known ones.
 #[derive(Debug, Default)]
-struct Loose<'a>(Envelope<'a>);
+struct Envelope<'a> {
+    jsonrpc: Scalar<'a>,
+    id: Option<&'a RawValue>,
+    method: Scalar<'a>,
+    params: Option<&'a RawValue>,
+    result: Option<&'a RawValue>,
+    error: Option<&'a RawValue>,
+}
 
-impl<'de> Members<'de> for Loose<'de> {
-    const KNOWN: &'static [&'static str] = <Envelope<'de> as Members<'de>>::KNOWN;
+impl<'de> Members<'de> for Envelope<'de> {
+    const KNOWN: &'static [&'static str] = &["jsonrpc", "id", "method", "params", "result", "error"];
 
     fn member<A: MapAccess<'de>>(
         &mut self,
@@ -164,7 +170,15 @@ impl<'de> Members<'de> for Loose<'de> {
         left: usize,
         members: &mut A,
     ) -> Result<(), A::Error> {
-        self.0.member(key, left, members)
+        match key {
+            "jsonrpc" => self.jsonrpc = members.next_value_seed(Text { left })?,
+            "method" => self.method = members.next_value_seed(Text { left })?,
+            "id" => self.id = Some(members.next_value()?),
+            "params" => self.params = Some(members.next_value()?),
+            "result" => self.result = Some(members.next_value()?),
+            _ => self.error = Some(members.next_value()?),
+        }
+        Ok(())
     }
 }
 

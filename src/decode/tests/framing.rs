@@ -62,6 +62,8 @@ fn a_refusal_carries_the_id_where_there_is_one() {
     let id = |body: &str| legacy(body).unwrap_err().id.map(|id| id.as_json().to_owned());
     assert_eq!(id(r#"{"jsonrpc":"2.0","id":7,"method":"admin/reset"}"#).as_deref(), Some("7"));
     assert_eq!(id(r#"{"jsonrpc":"2.0","id":"x","method":"ping","extra":1}"#).as_deref(), Some("\"x\""));
+    let twice = r#"{"jsonrpc":"2.0","id":7,"method":"ping","params":{},"params":{}}"#;
+    assert_eq!(id(twice).as_deref(), Some("7"));
     assert_eq!(id(r#"{"jsonrpc":"2.0","id":7,"id":8,"method":"ping"}"#), None);
     assert_eq!(id(r#"{"jsonrpc":"2.0","id":null,"method":"ping"}"#), None);
     assert_eq!(id(r#"{"jsonrpc":"2.0","id":7,"method":"ping""#), None);
