@@ -122,6 +122,16 @@ impl Tokens {
     }
 }
 
+#[cfg(test)]
+impl Tokens {
+    /// Comes back when no renewal is under way.
+    pub(in crate::identify) async fn settled(&self) {
+        for trusted in &self.issuers {
+            trusted.ring.settled().await;
+        }
+    }
+}
+
 /// Checks the signature, with a second look at the issuer's keys where the token's is not among them.
 async fn signed(token: &Token<'_>, ring: &Arc<KeyRing>) -> Result<Arc<Held>, BadProof> {
     if !SIGNATURES.contains(&token.header.alg.as_str()) {

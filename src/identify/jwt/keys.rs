@@ -117,3 +117,33 @@ fn pinned(jwk: &Jwk, stated: Option<&Value>) -> Option<Algorithm> {
     };
     able.contains(&stated).then_some(stated)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key_set(document: &str) -> Result<(), BadKeySet> {
+        KeySet::parse(document.as_bytes()).map(|_| ())
+    }
+
+    #[test]
+    fn keys_that_can_check_no_signature_are_left_out() {
+        for key in [
+            r#"{"kty":"oct","k":"c2VjcmV0","alg":"HS256"}"#,
+            r#"{"kty":"oct","k":"c2VjcmV0"}"#,
+            r#"{"kty":"RSA","n":"AQAB","e":"AQAB","use":"enc"}"#,
+            r#"{"kty":"RSA","n":"AQAB","e":"AQAB","alg":"HS256"}"#,
+            r#"{"kty":"RSA","n":"AQAB","e":"AQAB","alg":"ES256"}"#,
+            r#"{"kty":"RSA","n":"AQAB","e":"AQAB","alg":"none"}"#,
+            r#"{"kty":"EC","crv":"P-521","x":"AQAB","y":"AQAB"}"#,
+            r#"{"kty":"EC","crv":"secp256k1","x":"AQAB","y":"AQAB"}"#,
+            r#"{"kty":"RSA"}"#,
+            "7",
+        ] {
+            assert_eq!(key_set(&format!(r#"{{"keys":[{key}]}}"#)), Err(BadKeySet::NoKey), "{key}");
+        }
+        assert_eq!(key_set("[]"), Err(BadKeySet::NotAKeySet));
+        assert_eq!(key_set(r#"{"keys":{}}"#), Err(BadKeySet::NotAKeySet));
+        assert_eq!(key_set(r#"{"keys":[{"kty":"RSA","n":"AQAB","e":"AQAB"}]}"#), Ok(()));
+    }
+}

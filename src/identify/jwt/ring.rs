@@ -193,6 +193,13 @@ impl KeyRing {
     }
 }
 
+#[cfg(test)]
+impl KeyRing {
+    pub(in crate::identify) async fn settled(&self) {
+        let _flight = self.flight.lock().await;
+    }
+}
+
 impl Held {
     /// The keys; empty before the first good document.
     pub(in crate::identify) fn keys(&self) -> Option<&KeySet> {

@@ -213,6 +213,11 @@ async fn a_token_that_is_bound_to_a_key_needs_the_proof_of_it() {
     gate.identify.caller(&head).await.unwrap();
     head.certificate = Some(certificate("agent-1", [8; 32]));
     assert_eq!(gate.identify.caller(&head).await.unwrap_err(), bound);
+    claims["cnf"] = json!({"x5t#S256": thumbprint, "jkt": "x"});
+    let text = format!("Bearer {}", signer.token(&claims));
+    head.headers.insert("authorization", text.parse().unwrap());
+    head.certificate = Some(certificate("agent-1", [7; 32]));
+    assert_eq!(gate.identify.caller(&head).await.unwrap_err(), bound, "DPoP asks for a proof of its own");
 }
 
 #[tokio::test]

@@ -115,6 +115,16 @@ async fn a_revoked_url_stops_at_once_here_and_within_a_second_elsewhere() {
 }
 
 #[tokio::test]
+async fn a_url_ends_on_time_though_it_is_remembered() {
+    let gate = Gate::new(&no_identity());
+    let end = Some(gate.clock.now() + Duration::from_millis(500));
+    let (_, token) = gate.urls.create(NewUrl { expires_at: end, ..new_url() }, None).await.unwrap();
+    gate.identify.caller(&to_url(&token, &[])).await.unwrap();
+    gate.clock.advance(Duration::from_millis(500));
+    assert_eq!(gate.identify.caller(&to_url(&token, &[])).await.unwrap_err(), Refusal::UnknownUrl);
+}
+
+#[tokio::test]
 async fn a_tenant_lists_and_revokes_only_its_own_urls() {
     let gate = Gate::new(&no_identity());
     let (record, token) = gate.urls.create(new_url(), None).await.unwrap();
