@@ -79,9 +79,9 @@ impl Endpoint {
         })
     }
 
-    /// The URL, for the log.
-    pub(in crate::credential) fn url(&self) -> &str {
-        self.url.as_str()
+    /// The host and path, for the log; a query may hold a key.
+    pub(in crate::credential) fn place(&self) -> String {
+        format!("{}{}", self.url.host_str().unwrap_or_default(), self.url.path())
     }
 
     /// # Errors

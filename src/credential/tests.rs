@@ -124,7 +124,8 @@ async fn a_secret_file_is_read_again_when_it_changes() {
 async fn a_secret_file_that_is_replaced_is_read() {
     let place = Place::new().await;
     let path = place.file("token", "first-token");
-    let vault = place.vault(&[account("acme", Credential::Bearer(SecretSource::File(path.clone())))]).unwrap();
+    let vault =
+        place.vault(&[account("acme", Credential::Bearer(SecretSource::File(path.clone())))]).unwrap();
     assert!(vault.lease_for(&tenant("acme"), &netsuite()).await.is_ok());
     std::fs::rename(place.file("token.new", "other-token"), &path).unwrap();
     let lease = vault.lease_for(&tenant("acme"), &netsuite()).await.unwrap();
