@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use crate::config::{Account, Config};
 use crate::credential::connection::Connection;
+use crate::credential::endpoint::Clients;
 pub use crate::credential::lease::Lease;
 use crate::credential::seal::{SealError, Sealer};
 use crate::decide::Permit;
@@ -89,9 +90,9 @@ impl Vault {
     ) -> Result<Self, Vec<BadAccount>> {
         let places = Arc::new(Places { store, sealer });
         let mut connections: HashMap<TenantId, HashMap<ServerName, Arc<Connection>>> = HashMap::new();
-        let mut bad = Vec::new();
+        let (clients, mut bad) = (Clients::default(), Vec::new());
         for account in accounts {
-            match account::connection(account, &places) {
+            match account::connection(account, &places, &clients) {
                 Ok(connection) => {
                     let tenant = connections.entry(account.tenant.clone()).or_default();
                     tenant.insert(account.server.clone(), Arc::new(connection));

@@ -6,7 +6,7 @@ use http::HeaderName;
 
 use crate::config::{Account, Credential, SecretSource};
 use crate::credential::connection::{Connection, Kind};
-use crate::credential::endpoint::Endpoint;
+use crate::credential::endpoint::{Clients, Endpoint};
 use crate::credential::material::Material;
 use crate::credential::tokens::Tokens;
 use crate::credential::{BadAccount, Places};
@@ -30,9 +30,10 @@ const NOT_FOR_CREDENTIALS: [&str; 12] = [
 pub(in crate::credential) fn connection(
     account: &Arc<Account>,
     places: &Arc<Places>,
+    clients: &Clients,
 ) -> Result<Connection, Vec<BadAccount>> {
     let mut problems = inline_problems(account);
-    let kind = kind(&account.credential).unwrap_or_else(|what| {
+    let kind = kind(&account.credential, clients).unwrap_or_else(|what| {
         problems.push(what);
         Kind::Fixed
     });
@@ -43,7 +44,7 @@ pub(in crate::credential) fn connection(
     Err(problems.into_iter().map(bad).collect())
 }
 
-fn kind(credential: &Credential) -> Result<Kind, String> {
+fn kind(credential: &Credential, clients: &Clients) -> Result<Kind, String> {
     match credential {
         Credential::Basic { user, .. } if user.contains(':') => Err(format!(
             "the user name `{user}` has a colon, which Basic authentication cannot carry (RFC 7617)"
@@ -55,7 +56,7 @@ fn kind(credential: &Credential) -> Result<Kind, String> {
             Ok(Kind::Fixed)
         }
         Credential::ClientCredentials { .. } => Ok(Kind::Fetched {
-            endpoint: Arc::new(Endpoint::new(credential)?),
+            endpoint: Arc::new(Endpoint::new(credential, clients)?),
             tokens: Arc::new(Tokens::default()),
         }),
     }

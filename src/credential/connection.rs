@@ -162,7 +162,7 @@ async fn fetch(connection: Arc<Connection>, endpoint: Arc<Endpoint>) -> Result<G
     let granted = endpoint.fetch(&secret).await;
     if let Err(setback) = &granted {
         let (tenant, server) = (&connection.account.tenant, &connection.account.server);
-        tracing::warn!(%tenant, %server, endpoint = endpoint.url(), why = %setback.why, "No token for the account");
+        tracing::warn!(%tenant, %server, endpoint = %endpoint.place(), why = %setback.why, "No token for the account");
     }
     granted
 }

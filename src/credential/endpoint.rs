@@ -4,6 +4,7 @@
 //! RFC 6749 section 2.3.1 says so. Cloud Foundry's UAA, and with it SAP's XSUAA, reads them encoded only if told so by
 //! a header of its own, and its client ids have a `!`; that header is sent where the encoding changes anything.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -11,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
-use reqwest::{Client, Response, Url};
+use reqwest::{Client, ClientBuilder, Response, Url};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
@@ -37,6 +38,13 @@ pub(in crate::credential) struct Endpoint {
     in_body: bool,
 }
 
+/// The HTTP clients of all endpoints, made when the first needs one: reading the system's authorities takes a while.
+#[derive(Default)]
+pub(in crate::credential) struct Clients {
+    plain: OnceLock<Result<Client, String>>,
+    secure: OnceLock<Result<Client, String>>,
+}
+
 /// A token, and how long it lives from now.
 pub(in crate::credential) struct Granted {
     pub(in crate::credential) token: Secret,
@@ -60,7 +68,7 @@ struct ErrorAnswer {
 impl Endpoint {
     /// # Errors
     /// What is wrong with the configuration, for the operator.
-    pub(in crate::credential) fn new(credential: &Credential) -> Result<Self, String> {
+    pub(in crate::credential) fn new(credential: &Credential, clients: &Clients) -> Result<Self, String> {
         let Credential::ClientCredentials { token_url, client_id, scopes, resource, in_body, .. } =
             credential
         else {
@@ -69,9 +77,10 @@ impl Endpoint {
         if client_id.is_empty() {
             return Err("`client_id` is empty".into());
         }
+        let url = checked(token_url)?;
         Ok(Self {
-            client: client()?,
-            url: checked(token_url)?,
+            client: clients.of(&url)?,
+            url,
             client_id: client_id.clone(),
             scope: (!scopes.is_empty()).then(|| scopes.join(" ")),
             resource: resource.clone(),
@@ -79,9 +88,9 @@ impl Endpoint {
         })
     }
 
-    /// The URL, for the log.
-    pub(in crate::credential) fn url(&self) -> &str {
-        self.url.as_str()
+    /// The host and path, for the log; a query may hold a key.
+    pub(in crate::credential) fn place(&self) -> String {
+        format!("{}{}", self.url.host_str().unwrap_or_default(), self.url.path())
     }
 
     /// # Errors
@@ -138,9 +147,21 @@ impl Endpoint {
     }
 }
 
+impl Clients {
+    fn of(&self, url: &Url) -> Result<Client, String> {
+        let made = if url.scheme() == "https" {
+            self.secure.get_or_init(|| client(Client::builder()))
+        } else {
+            // Without the system's authorities, which a small image may not have.
+            self.plain.get_or_init(|| client(Client::builder().tls_certs_only([])))
+        };
+        made.clone()
+    }
+}
+
 /// No redirects (the secret would follow), no proxy from the environment, no idle connections between hourly requests.
-fn client() -> Result<Client, String> {
-    Client::builder()
+fn client(builder: ClientBuilder) -> Result<Client, String> {
+    builder
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy()
         .timeout(FETCH_TIMEOUT)

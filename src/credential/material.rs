@@ -87,14 +87,12 @@ impl Material {
         if self.values.is_empty() || memmem::find(bytes, br"\u00").is_none() {
             return Vec::new();
         }
-        let (plain, places) = unescaped(bytes);
+        let (plain, runs) = unescaped(bytes);
         let mut found = Vec::new();
         for value in &self.values {
             let needle = value.expose().as_bytes();
             for at in memmem::find_iter(&plain, needle) {
-                if let (Some(start), Some(end)) = (places.get(at), places.get(at + needle.len())) {
-                    found.push(*start..*end);
-                }
+                found.push(place(&runs, at)..place(&runs, at + needle.len()));
             }
         }
         found
@@ -135,19 +133,38 @@ fn escaped(text: &str) -> Vec<Secret> {
     forms
 }
 
-/// `bytes` with `\u00xx` and `\/` read, and for each byte (and the end) where it stands in `bytes`.
-fn unescaped(bytes: &[u8]) -> (Zeroizing<Vec<u8>>, Vec<usize>) {
+/// Where a run of unescaped text begins, and where it stands in the escaped one.
+struct Run {
+    plain: usize,
+    escaped: usize,
+}
+
+/// `bytes` with `\u00xx` and `\/` read, and its runs in order.
+fn unescaped(bytes: &[u8]) -> (Zeroizing<Vec<u8>>, Vec<Run>) {
     let mut plain = Zeroizing::new(Vec::with_capacity(bytes.len()));
-    let mut places = Vec::with_capacity(bytes.len() + 1);
+    let mut runs = Vec::new();
     let mut at = 0;
     while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
-        let (byte, length) = one(rest);
-        plain.push(byte);
-        places.push(at);
+        let length = memchr::memchr(b'\\', rest).unwrap_or(rest.len());
+        let (text, escape) = rest.split_at(length);
+        runs.push(Run { plain: plain.len(), escaped: at });
+        plain.extend_from_slice(text);
         at += length;
+        if !escape.is_empty() {
+            let (byte, length) = one(escape);
+            runs.push(Run { plain: plain.len(), escaped: at });
+            plain.push(byte);
+            at += length;
+        }
     }
-    places.push(bytes.len());
-    (plain, places)
+    runs.push(Run { plain: plain.len(), escaped: bytes.len() });
+    (plain, runs)
+}
+
+/// Where the byte at `at` of the unescaped text stands in the escaped one.
+fn place(runs: &[Run], at: usize) -> usize {
+    let after = runs.partition_point(|run| run.plain <= at);
+    runs.get(after.saturating_sub(1)).map_or(0, |run| run.escaped + (at - run.plain))
 }
 
 fn one(rest: &[u8]) -> (u8, usize) {
@@ -211,6 +228,14 @@ mod tests {
             assert!(material.reveals(echoed.as_bytes()), "{echoed}");
             assert_eq!(material.mask(echoed.as_bytes()), br#""[credential]""#.as_slice(), "{echoed}");
         }
+    }
+
+    #[test]
+    fn what_stands_around_a_hidden_credential_is_kept_as_it_is() {
+        let material = bearer("tok-12345678");
+        let echoed = br#"["\u003ca\u003e", "a\n\u0074ok-1234567\u0038\u0021", "tok-12345678", "\u00zz\"]"#;
+        let kept = br#"["\u003ca\u003e", "a\n[credential]\u0021", "[credential]", "\u00zz\"]"#;
+        assert_eq!(&*material.mask(echoed), kept);
     }
 
     #[test]

@@ -200,5 +200,10 @@ mod tests {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(".rustfmt.toml");
         let Ok(Found::Secret(stamp, _)) = file(&path, None) else { panic!("it is there") };
         assert!(matches!(file(&path, Some(&stamp)), Ok(Found::Unchanged)));
+        let other = path.with_file_name(".gitignore");
+        assert!(
+            matches!(file(&other, Some(&stamp)), Ok(Found::Secret(..))),
+            "another file is another secret"
+        );
     }
 }

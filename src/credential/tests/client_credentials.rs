@@ -276,3 +276,38 @@ async fn the_token_that_was_sent_is_the_one_that_is_masked() {
     assert!(lease.reveals(echoed));
     assert_eq!(&*lease.mask(echoed), br#"{"text":"Authorization: Bearer [credential]"}"#);
 }
+
+/// What is logged on this thread, as text.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn the_log_says_why_there_is_no_token_and_holds_no_secret() {
+    // With a single subscriber, a log line first reached on a thread without one is switched off for all threads.
+    let _second = tracing::Dispatch::new(tracing_subscriber::registry());
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).finish();
+    let _logged = tracing::subscriber::set_default(subscriber);
+    for code in ["invalid_scope", SECRET] {
+        let endpoint = TokenEndpoint::start(move |_| error(StatusCode::BAD_REQUEST, code)).await;
+        let place = Place::new().await;
+        let url = format!("{}?key={SECRET}", endpoint.url);
+        let vault = place.vault(&[account("acme", of(&url, inline(SECRET)))]).unwrap();
+        assert!(lease(&vault).await.is_err());
+    }
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert!(log.contains("WARN") && log.contains("acme") && log.contains("invalid_scope"), "{log}");
+    assert!(!log.contains(SECRET), "{log}");
+}
