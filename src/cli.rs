@@ -78,13 +78,11 @@ impl Failure {
     }
 }
 
-/// The form of what goes to stdout.
+/// The form of what goes to stdout: for people, or for programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub enum Output {
-    /// For people.
+enum Output {
     #[default]
     Text,
-    /// For programs.
     Json,
 }
 

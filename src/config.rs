@@ -26,6 +26,7 @@ mod show;
 mod source;
 mod structure;
 mod upstream;
+mod yaml;
 
 pub use callers::{
     ApiKey, CertificateRule, Certificates, Claims, Identity, Issuer, KeySource, Static, Tenancy,

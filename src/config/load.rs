@@ -7,7 +7,7 @@ use super::problem::{At, BadConfig, Warning};
 use super::raw::Raw;
 use super::report::Report;
 use super::source::{self, Node, Slip};
-use super::{Config, SealingKey, keys, parse, schema, structure};
+use super::{Config, SealingKey, keys, parse, schema, structure, yaml};
 
 impl Config {
     /// The configuration in `file`, and what its operator should know. Nothing is written: a key of the gate's that does
@@ -81,7 +81,7 @@ fn text(file: &Path) -> Result<String, String> {
 
 /// What is written, without what is wrong in it; `report` knows what that was.
 fn read(text: &str, file: &Path, report: &mut Report<'_>) -> Option<Raw> {
-    let (tree, slips) = source::read(text);
+    let (tree, slips) = yaml::read(text);
     report.slips(slips);
     let mut tree = tree?;
     let unfilled = filled(&mut tree, file, report);

@@ -44,7 +44,7 @@ fn a_key_of_another_certificate_is_refused() {
     assert_eq!(
         errors,
         [
-            "portcullis.yaml:2:68: listen[0].tls.key: `other.key` is not the key of `good.crt`; name the key that the certificate was made for"
+            "portcullis.yaml:2:69: listen[0].tls.key: `other.key` is not the key of `good.crt`; name the key that the certificate was made for"
         ]
     );
 }
