@@ -70,11 +70,29 @@ impl House {
         self.write(&format!("policies/tenants/{tenant}/data.yaml"), data)
     }
 
-    /// Runs a command of the gate in it, `--config` included.
+    /// Runs a command of the gate in it.
     pub fn command(&self, arguments: &[&str]) -> Output {
-        let mut command = Command::new(portcullis());
-        command.args(arguments).arg("--config").arg(self.path("portcullis.yaml")).current_dir(self.directory.path());
-        command.output().expect("the binary runs")
+        Command::new(portcullis()).args(arguments).current_dir(self.directory.path()).output().expect("the binary runs")
+    }
+
+    /// Runs a command of the gate in it, with `--config`, and takes its JSON.
+    ///
+    /// # Panics
+    /// Where the command fails.
+    pub fn json(&self, arguments: &[&str]) -> Value {
+        let output = self.command(&[arguments, &["--output", "json", "--config", "portcullis.yaml"]].concat());
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        serde_json::from_slice(&output.stdout).expect("JSON on standard output")
+    }
+
+    /// Every line of the audit chain so far, oldest first.
+    #[must_use]
+    pub fn audit(&self) -> Vec<Value> {
+        let mut files = files(&self.path("audit"));
+        files.retain(|f| !f.file_name().is_some_and(|n| n.to_string_lossy().starts_with("HEAD")));
+        files.sort();
+        let text: String = files.iter().filter_map(|f| fs::read_to_string(f).ok()).collect();
+        text.lines().filter_map(|l| serde_json::from_str(l).ok()).collect()
     }
 
     /// Starts the gate and waits until it listens on so many addresses.
@@ -126,10 +144,13 @@ impl Gate {
     /// Every line of the audit chain so far, oldest first.
     #[must_use]
     pub fn audit(&self) -> Vec<Value> {
-        let mut files: Vec<_> = files(&self.house.path("audit"));
-        files.sort();
-        let text: String = files.iter().filter_map(|f| fs::read_to_string(f).ok()).collect();
-        text.lines().filter_map(|l| serde_json::from_str(l).ok()).collect()
+        self.house.audit()
+    }
+
+    /// The lines of this kind (`intent`, `outcome`, `refused`) and tool.
+    #[must_use]
+    pub fn recorded(&self, kind: &str, tool: &str) -> Vec<Value> {
+        self.audit().into_iter().filter(|l| l["kind"] == kind && l["tool"] == tool).collect()
     }
 
     /// The audit as text: what a leak would show in.

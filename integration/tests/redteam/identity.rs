@@ -70,7 +70,7 @@ fn an_empty_list_in_the_configuration_is_a_mistake_and_not_everybody() {
         *bad.pointer_mut(path).expect("it is there") = if path == "/servers" { json!({}) } else { json!([]) };
         let house = House::new(&bad, &[("a", ROLES)]);
         house.write("jwks.json", &Issuer::new("https://idp.test", "k").jwks().to_string());
-        let output = house.command(&["check"]);
+        let output = house.command(&["check", "--config", "portcullis.yaml"]);
         let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
         assert_eq!(output.status.code(), Some(3), "{path}: {said}");
         assert!(said.contains(pointer), "{path}: {said}");
