@@ -38,7 +38,8 @@ impl Agent {
     #[must_use]
     pub fn new(url: &str, bearer: Option<&str>) -> Self {
         let http = Client::builder().no_proxy().timeout(Duration::from_secs(30)).build().expect("a client");
-        let headers = bearer.map(|b| ("Authorization".to_owned(), format!("Bearer {b}"))).into_iter().collect();
+        let headers =
+            bearer.map(|b| ("Authorization".to_owned(), format!("Bearer {b}"))).into_iter().collect();
         Self { url: url.into(), http, headers, session: None }
     }
 
@@ -86,7 +87,8 @@ impl Agent {
         params["_meta"]["io.modelcontextprotocol/clientCapabilities"] = json!({});
         let name = ["name", "uri", "taskId"].iter().find_map(|k| params[*k].as_str()).map(str::to_owned);
         let request = self.post().header("MCP-Protocol-Version", MODERN).header("Mcp-Method", method);
-        let named = matches!(method, "tools/call" | "prompts/get" | "resources/read") || method.starts_with("tasks/");
+        let named =
+            matches!(method, "tools/call" | "prompts/get" | "resources/read") || method.starts_with("tasks/");
         let request = match name.filter(|_| named) {
             Some(name) => request.header("Mcp-Name", name),
             None => request,
@@ -102,7 +104,12 @@ impl Agent {
     /// The names of the tools that it is shown, in the modern era.
     pub async fn sees(&self) -> Vec<String> {
         let answer = self.modern("tools/list", json!({})).await.result();
-        answer["tools"].as_array().expect("tools").iter().map(|t| t["name"].as_str().expect("a name").into()).collect()
+        answer["tools"]
+            .as_array()
+            .expect("tools")
+            .iter()
+            .map(|t| t["name"].as_str().expect("a name").into())
+            .collect()
     }
 
     /// A POST with the agent's headers and session.
@@ -114,7 +121,8 @@ impl Agent {
     /// A request with the agent's headers and session.
     #[must_use]
     pub fn request(&self, method: Method) -> RequestBuilder {
-        let mut request = self.http.request(method, &self.url).header("Accept", "application/json, text/event-stream");
+        let mut request =
+            self.http.request(method, &self.url).header("Accept", "application/json, text/event-stream");
         for (name, value) in &self.headers {
             request = request.header(name, value);
         }

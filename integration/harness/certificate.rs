@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, SanType, SerialNumber};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, SanType, SerialNumber,
+};
 
 /// A certificate authority.
 pub struct Authority {
@@ -71,7 +73,8 @@ impl Authority {
 impl Certificate {
     /// Writes `<name>.crt` and `<name>.key` into the directory.
     pub fn write(&self, directory: &Path, name: &str) -> (PathBuf, PathBuf) {
-        let (certificate, key) = (directory.join(format!("{name}.crt")), directory.join(format!("{name}.key")));
+        let (certificate, key) =
+            (directory.join(format!("{name}.crt")), directory.join(format!("{name}.key")));
         std::fs::write(&certificate, &self.certificate).expect("a writable directory");
         std::fs::write(&key, &self.key).expect("a writable directory");
         (certificate, key)

@@ -72,7 +72,11 @@ impl House {
 
     /// Runs a command of the gate in it.
     pub fn command(&self, arguments: &[&str]) -> Output {
-        Command::new(portcullis()).args(arguments).current_dir(self.directory.path()).output().expect("the binary runs")
+        Command::new(portcullis())
+            .args(arguments)
+            .current_dir(self.directory.path())
+            .output()
+            .expect("the binary runs")
     }
 
     /// Runs a command of the gate in it, with `--config`, and takes its JSON.
@@ -80,7 +84,8 @@ impl House {
     /// # Panics
     /// Where the command fails.
     pub fn json(&self, arguments: &[&str]) -> Value {
-        let output = self.command(&[arguments, &["--output", "json", "--config", "portcullis.yaml"]].concat());
+        let output =
+            self.command(&[arguments, &["--output", "json", "--config", "portcullis.yaml"]].concat());
         assert!(output.status.success(), "{arguments:?}: {output:?}");
         serde_json::from_slice(&output.stdout).expect("JSON on standard output")
     }
@@ -200,13 +205,18 @@ impl Gate {
 
     /// GET on the admin listener: status and body.
     pub async fn admin(&self, path: &str) -> (u16, String) {
-        let answer = client().get(format!("{}{path}", self.admin_url)).send().await.expect("the admin listener answers");
+        let answer = client()
+            .get(format!("{}{path}", self.admin_url))
+            .send()
+            .await
+            .expect("the admin listener answers");
         (answer.status().as_u16(), answer.text().await.expect("text"))
     }
 
     /// Makes a scoped URL through the admin interface: its id and its path.
     pub async fn create_url(&self, wanted: &Value) -> (String, String) {
-        let request = client().post(format!("{}/v1/urls", self.admin_url)).bearer_auth(self.admin_token()).json(wanted);
+        let request =
+            client().post(format!("{}/v1/urls", self.admin_url)).bearer_auth(self.admin_token()).json(wanted);
         let answer = request.send().await.expect("the admin listener answers");
         let status = answer.status();
         let body: Value = answer.json().await.expect("JSON");
@@ -254,7 +264,8 @@ fn client() -> reqwest::Client {
 
 fn listening(lines: &[String], count: usize) -> Option<(Vec<SocketAddr>, SocketAddr)> {
     let ready = |admin: bool| {
-        let lines = lines.iter().filter(move |l| l.contains("listening") && l.contains("admin listening") == admin);
+        let lines =
+            lines.iter().filter(move |l| l.contains("listening") && l.contains("admin listening") == admin);
         lines.flat_map(|l| addresses(l)).collect::<Vec<_>>()
     };
     let data = ready(false);
@@ -279,5 +290,11 @@ fn copy(from: &Path, to: &Path) {
 }
 
 fn files(directory: &Path) -> Vec<PathBuf> {
-    fs::read_dir(directory).into_iter().flatten().flatten().map(|e| e.path()).filter(|p| p.is_file()).collect()
+    fs::read_dir(directory)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|e| e.path())
+        .filter(|p| p.is_file())
+        .collect()
 }

@@ -19,7 +19,9 @@ pub fn answer(exchange: &Exchange) -> Reply {
         _ => {}
     }
     match exchange.message() {
-        Value::Array(batch) => Reply::json(&batch.iter().filter(|m| m.get("id").is_some()).map(|m| respond(m, exchange)).collect()),
+        Value::Array(batch) => Reply::json(
+            &batch.iter().filter(|m| m.get("id").is_some()).map(|m| respond(m, exchange)).collect(),
+        ),
         message if message.get("id").is_none() || message.get("method").is_none() => Reply::empty(202),
         message => one(&message, exchange),
     }
@@ -44,7 +46,9 @@ pub fn respond(message: &Value, exchange: &Exchange) -> Value {
             }
             json!({"jsonrpc": "2.0", "id": message["id"], "result": result})
         }
-        None => json!({"jsonrpc": "2.0", "id": message["id"], "error": {"code": -32602, "message": "no such thing"}}),
+        None => {
+            json!({"jsonrpc": "2.0", "id": message["id"], "error": {"code": -32602, "message": "no such thing"}})
+        }
     }
 }
 
@@ -63,7 +67,10 @@ pub fn tools() -> Value {
     };
     let mirrored = |kind: &str, header: &str| json!({"type": kind, "x-mcp-header": header});
     json!([
-        tool("safe", json!({"marker": {"type": "string"}, "region": mirrored("string", "Region"), "count": mirrored("integer", "Count")})),
+        tool(
+            "safe",
+            json!({"marker": {"type": "string"}, "region": mirrored("string", "Region"), "count": mirrored("integer", "Count")})
+        ),
         tool("danger", json!({})),
         tool("list_all_netsuite_invoices", json!({"region": {"type": "string"}})),
         tool("employees", json!({})),
@@ -79,12 +86,18 @@ fn result(message: &Value) -> Option<Value> {
         "server/discover" => json!({"supportedVersions": [MODERN, LEGACY], "capabilities": capabilities()}),
         "tools/list" => json!({"tools": tools()}),
         "tools/call" => call(params)?,
-        "resources/list" => json!({"resources": [{"uri": "file:///pub/a", "name": "a"}, {"uri": "file:///secret", "name": "secret"}]}),
-        "resources/templates/list" => json!({"resourceTemplates": [{"uriTemplate": "file:///pub/{name}", "name": "public"},
-                                                                   {"uriTemplate": "file:///private/{name}", "name": "private"}]}),
+        "resources/list" => {
+            json!({"resources": [{"uri": "file:///pub/a", "name": "a"}, {"uri": "file:///secret", "name": "secret"}]})
+        }
+        "resources/templates/list" => {
+            json!({"resourceTemplates": [{"uriTemplate": "file:///pub/{name}", "name": "public"},
+                                                                   {"uriTemplate": "file:///private/{name}", "name": "private"}]})
+        }
         "resources/read" => json!({"contents": [{"uri": params["uri"], "text": "the text"}]}),
         "prompts/list" => json!({"prompts": [{"name": "hello"}, {"name": "root"}]}),
-        "prompts/get" => json!({"messages": [{"role": "user", "content": {"type": "text", "text": "hello"}}]}),
+        "prompts/get" => {
+            json!({"messages": [{"role": "user", "content": {"type": "text", "text": "hello"}}]})
+        }
         "completion/complete" => json!({"completion": {"values": ["a", "b"]}}),
         "tasks/get" => json!({"taskId": params["taskId"], "status": "working"}),
         _ => return None,
@@ -97,7 +110,8 @@ fn call(params: &Value) -> Option<Value> {
         "safe" => text(&format!("safe {}", arguments["marker"].as_str().unwrap_or_default())),
         "list_all_netsuite_invoices" => text(&format!("invoices of {}", arguments["region"])),
         "employees" => {
-            let all = json!({"employees": [{"name": "Ada", "salary": 100}, {"name": "Grace", "salary": 200}]});
+            let all =
+                json!({"employees": [{"name": "Ada", "salary": 100}, {"name": "Grace", "salary": 200}]});
             json!({"content": [{"type": "text", "text": all.to_string()}], "structuredContent": all, "isError": false})
         }
         "danger" | "secret_echo" | "delete_everything" => text("done"),
@@ -136,7 +150,15 @@ fn is_modern(exchange: &Exchange) -> bool {
 
 fn modernise(result: &mut Value, method: &str) {
     result["resultType"] = json!("complete");
-    if matches!(method, "tools/list" | "resources/list" | "resources/templates/list" | "prompts/list" | "resources/read" | "server/discover") {
+    if matches!(
+        method,
+        "tools/list"
+            | "resources/list"
+            | "resources/templates/list"
+            | "prompts/list"
+            | "resources/read"
+            | "server/discover"
+    ) {
         result["ttlMs"] = json!(60_000);
         result["cacheScope"] = json!("public");
     }

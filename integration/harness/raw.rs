@@ -50,7 +50,12 @@ pub async fn drip(to: SocketAddr, bytes: &[u8], pause: Duration, give_up: Durati
     let receive = async {
         answer.closed = !matches!(reader.read_to_end(&mut answer.bytes).await, Err(e) if e.kind() == std::io::ErrorKind::WouldBlock);
     };
-    drop(tokio::time::timeout(give_up, async { tokio::select! { () = send => (), () = receive => () } }).await);
+    drop(
+        tokio::time::timeout(give_up, async {
+            tokio::select! { () = send => (), () = receive => () }
+        })
+        .await,
+    );
     answer
 }
 

@@ -88,7 +88,10 @@ impl Reply {
     pub fn drip(body: &Value, pause: Duration) -> Self {
         let body = body.to_string().into_bytes();
         let length = body.len().to_string();
-        let mut steps = vec![Step::Bytes(head(200, &[("Content-Type", "application/json"), ("Content-Length", &length)]))];
+        let mut steps = vec![Step::Bytes(head(
+            200,
+            &[("Content-Type", "application/json"), ("Content-Length", &length)],
+        ))];
         steps.extend(body.into_iter().flat_map(|b| [Step::Bytes(vec![b]), Step::Pause(pause)]));
         Self(steps)
     }

@@ -165,7 +165,10 @@ impl Client {
         drop(input);
         let done = tokio::time::timeout(crate::wait::DEADLINE * 3, child.wait_with_output());
         let output = done.await.expect("the agent ends in time").expect("the agent ran");
-        let lines: Vec<Value> = String::from_utf8_lossy(&output.stdout).lines().filter_map(|l| serde_json::from_str(l).ok()).collect();
+        let lines: Vec<Value> = String::from_utf8_lossy(&output.stdout)
+            .lines()
+            .filter_map(|l| serde_json::from_str(l).ok())
+            .collect();
         assert!(!lines.is_empty(), "{self:?} said nothing: {}", String::from_utf8_lossy(&output.stderr));
         Seen(lines)
     }
@@ -190,7 +193,10 @@ fn node(script: &str) -> Command {
 fn program(program: &PathBuf, script: &str) -> Command {
     set_up();
     let mut command = Command::new(program);
-    command.arg(here().join(script)).env("NO_PROXY", "127.0.0.1,localhost").env("no_proxy", "127.0.0.1,localhost");
+    command
+        .arg(here().join(script))
+        .env("NO_PROXY", "127.0.0.1,localhost")
+        .env("no_proxy", "127.0.0.1,localhost");
     command
 }
 
@@ -212,9 +218,17 @@ fn set_up() {
 
 fn exchange(line: &Value) -> Exchange {
     let text = |v: &Value| v.as_str().expect("text").to_owned();
-    let headers = line["headers"].as_array().expect("headers").iter().map(|h| (text(&h[0]), text(&h[1]))).collect();
+    let headers =
+        line["headers"].as_array().expect("headers").iter().map(|h| (text(&h[0]), text(&h[1]))).collect();
     let body = STANDARD.decode(text(&line["body"])).expect("base64");
-    Exchange { connection: 0, method: text(&line["method"]), path: text(&line["path"]), headers, body, certificate: None }
+    Exchange {
+        connection: 0,
+        method: text(&line["method"]),
+        path: text(&line["path"]),
+        headers,
+        body,
+        certificate: None,
+    }
 }
 
 /// A port that was free a moment ago, for a server that cannot take 0.

@@ -94,7 +94,11 @@ impl Upstream {
         listener.set_nonblocking(true).expect("a socket");
         let address = listener.local_addr().expect("an address");
         let state = Arc::new(State::default());
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a thread");
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a thread");
         let scheme = if tls.is_some() { "https" } else { "http" };
         runtime.spawn(accept(listener, tls, state.clone()));
         Self { url: format!("{scheme}://{address}/mcp"), address, state, runtime: Some(runtime) }
@@ -239,7 +243,9 @@ impl<S: Socket> Connection<S> {
     async fn play(&mut self, reply: Reply) -> bool {
         for step in reply.0 {
             let open = match step {
-                Step::Bytes(bytes) => self.socket.write_all(&bytes).await.is_ok() && self.socket.flush().await.is_ok(),
+                Step::Bytes(bytes) => {
+                    self.socket.write_all(&bytes).await.is_ok() && self.socket.flush().await.is_ok()
+                }
                 Step::Pause(time) => tokio::select! {
                     () = tokio::time::sleep(time) => true,
                     () = closed(&mut self.socket) => false,
@@ -271,9 +277,13 @@ impl<S: Socket> Connection<S> {
         let mut lines = head.split("\r\n");
         let mut first = lines.next()?.split(' ');
         let (method, path) = (first.next()?.to_owned(), first.next()?.to_owned());
-        let headers = lines.filter_map(|l| l.split_once(':')).map(|(n, v)| (n.to_owned(), v.trim().to_owned())).collect();
+        let headers = lines
+            .filter_map(|l| l.split_once(':'))
+            .map(|(n, v)| (n.to_owned(), v.trim().to_owned()))
+            .collect();
         let certificate = self.certificate.clone();
-        let mut exchange = Exchange { connection: self.number, method, path, headers, body: Vec::new(), certificate };
+        let mut exchange =
+            Exchange { connection: self.number, method, path, headers, body: Vec::new(), certificate };
         let (body, rest) = self.body(&exchange, end + 4).await?;
         exchange.body = body;
         self.buffer.drain(..rest);

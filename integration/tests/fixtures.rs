@@ -48,7 +48,8 @@ async fn every_agent_talks_with_every_sample_server() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_everything_server_of_npm_answers() {
     let server = SdkServer::start(Server::Everything);
-    let steps = json!([{"do": "list_tools"}, {"do": "call_tool", "name": "echo", "arguments": {"message": "hi"}}]);
+    let steps =
+        json!([{"do": "list_tools"}, {"do": "call_tool", "name": "echo", "arguments": {"message": "hi"}}]);
     for (client, mode) in Client::ALL.into_iter().filter(|(_, mode)| *mode != Mode::Modern) {
         let seen = client.plays(mode, &server.url, None, steps.clone()).await;
         assert!(seen.ok(1)["tools"].as_array().expect("tools").len() > 5);
@@ -91,7 +92,8 @@ async fn the_recording_server_keeps_every_byte_and_misbehaves_when_told() {
     assert!(broken.bytes().await.is_err());
 
     upstream.answers_calls(|_| Reply(vec![Step::Hang]));
-    let impatient = agent.modern_request("tools/call", json!({"name": "safe"})).timeout(Duration::from_millis(300));
+    let impatient =
+        agent.modern_request("tools/call", json!({"name": "safe"})).timeout(Duration::from_millis(300));
     assert!(impatient.send().await.is_err());
     wait::until("the end of the connection", async || (upstream.gone() == 1).then_some(())).await;
 }
@@ -103,7 +105,11 @@ async fn the_sample_servers_refuse_who_brings_no_proof() {
     let jwks = issuer.jwks();
     keys.answers(move |_| Reply::json(&jwks));
     let jwks_url = format!("http://{}/jwks.json", keys.address);
-    let environment = [("TXN_JWKS_URL", jwks_url.as_str()), ("TXN_AUDIENCE", "netsuite"), ("EXPECTED_CREDENTIAL", "Authorization: Bearer key-of-a")];
+    let environment = [
+        ("TXN_JWKS_URL", jwks_url.as_str()),
+        ("TXN_AUDIENCE", "netsuite"),
+        ("EXPECTED_CREDENTIAL", "Authorization: Bearer key-of-a"),
+    ];
     let mut claims = issuer.claims("netsuite", "a", "alice");
     claims.insert("exp".into(), json!(portcullis_integration::issuer::now() + 30));
     claims.insert("txn".into(), json!("0199"));

@@ -35,7 +35,8 @@ async fn the_server_sees_exactly_the_bytes_that_were_judged() {
     let std = Std::start();
     let odd = "{ \"id\" : \"a\\u0062c\",\n \"params\":{\"arguments\":{\"marker\":\"\\u00e9\\/x\",\"big\":1.0e+2 , \"z\":[ ]},\"name\":\"sa\\u0066e\"},\"method\":\"tools/call\",\"jsonrpc\":\"2.0\"}\r\n ";
     let alice = std.alice().initialized().await;
-    let request = alice.post().header("Content-Type", "application/json").header("MCP-Protocol-Version", "2025-11-25");
+    let request =
+        alice.post().header("Content-Type", "application/json").header("MCP-Protocol-Version", "2025-11-25");
     let answer = alice.send(request.body(odd)).await;
     assert_eq!(answer.status, 200, "{answer:?}");
     let seen = std.upstream.received("tools/call").pop().expect("the call");
@@ -46,7 +47,11 @@ async fn the_server_sees_exactly_the_bytes_that_were_judged() {
 async fn client_credentials_never_go_up() {
     let std = Std::start();
     let token = std.alice_token();
-    let alice = std.agent(&token).with("Cookie", "session=sesame").with("X-Forwarded-User", "root").with("Txn-Token", "forged");
+    let alice = std
+        .agent(&token)
+        .with("Cookie", "session=sesame")
+        .with("X-Forwarded-User", "root")
+        .with("Txn-Token", "forged");
     alice.sees().await;
     assert!(!alice.calls("safe", json!({})).await.is_error_result());
     let bytes = String::from_utf8_lossy(&std.upstream.bytes()).into_owned();
@@ -67,16 +72,31 @@ async fn upstream_credentials_never_come_down_nor_into_any_record() {
     });
     let token = std.alice_token();
     let answer = std.agent(&token).calls("safe", json!({})).await;
-    std.upstream.answers_calls(|_| Reply::new(401, &[("WWW-Authenticate", "Bearer realm=\"internal\"")], b"no"));
+    std.upstream
+        .answers_calls(|_| Reply::new(401, &[("WWW-Authenticate", "Bearer realm=\"internal\"")], b"no"));
     let refused = std.agent(&token).calls("safe", json!({})).await;
     let bad = std.agent("not-a-token-4711").calls("safe", json!({})).await;
     assert_eq!(bad.status, 401);
     let (_, metrics) = std.gate.admin("/metrics").await;
     let (_, config) = std.gate.admin("/config").await;
-    let everywhere = [answer.everything(), refused.everything(), std.gate.log(), std.gate.audit_text(), metrics, config].join("\n");
-    for secret in [UPSTREAM_SECRET_A, UPSTREAM_SECRET_B, "upstream=cookie", "10.0.0.7", &token, "not-a-token-4711", "realm=\"internal\""] {
+    let everywhere =
+        [answer.everything(), refused.everything(), std.gate.log(), std.gate.audit_text(), metrics, config]
+            .join("\n");
+    for secret in [
+        UPSTREAM_SECRET_A,
+        UPSTREAM_SECRET_B,
+        "upstream=cookie",
+        "10.0.0.7",
+        &token,
+        "not-a-token-4711",
+        "realm=\"internal\"",
+    ] {
         let at = everywhere.find(secret);
-        assert!(at.is_none(), "`{secret}` shows: {:?}", at.map(|i| everywhere[i.saturating_sub(200)..].chars().take(400).collect::<String>()));
+        assert!(
+            at.is_none(),
+            "`{secret}` shows: {:?}",
+            at.map(|i| everywhere[i.saturating_sub(200)..].chars().take(400).collect::<String>())
+        );
     }
 }
 
@@ -123,14 +143,24 @@ async fn the_record_proves_that_nobody_changed_it() {
     let house = std.gate.house();
     assert!(house.command(&["audit", "verify", "audit"]).status.success());
     let segments = std::fs::read_dir(house.path("audit")).expect("the audit").flatten().map(|e| e.path());
-    let segment = segments.filter(|p| p.is_file()).max_by_key(|p| p.metadata().expect("a file").len()).expect("a segment");
+    let segment = segments
+        .filter(|p| p.is_file())
+        .max_by_key(|p| p.metadata().expect("a file").len())
+        .expect("a segment");
     let good = std::fs::read_to_string(&segment).expect("text");
     let lines: Vec<_> = good.lines().collect();
     let middle = lines.len() / 2;
-    let without = |n: usize| lines.iter().enumerate().filter(|(i, _)| *i != n).map(|(_, l)| format!("{l}\n")).collect::<String>();
+    let without = |n: usize| {
+        lines.iter().enumerate().filter(|(i, _)| *i != n).map(|(_, l)| format!("{l}\n")).collect::<String>()
+    };
     let mut swapped = lines.clone();
     swapped.swap(middle, middle - 1);
-    let bad = [good.replacen("safe", "sage", 1), without(middle), swapped.join("\n") + "\n", without(lines.len() - 1)];
+    let bad = [
+        good.replacen("safe", "sage", 1),
+        without(middle),
+        swapped.join("\n") + "\n",
+        without(lines.len() - 1),
+    ];
     for text in bad {
         std::fs::write(&segment, &text).expect("writable");
         let output = house.command(&["audit", "verify", "audit"]);
@@ -143,7 +173,10 @@ async fn arguments_and_results_are_never_stored() {
     let std = Std::start();
     let answer = std.alice().calls("safe", json!({"marker": "a-very-private-word"})).await;
     assert!(answer.everything().contains("a-very-private-word"));
-    wait::until("the outcome", async || std.gate.audit().iter().any(|l| l["kind"] == "outcome").then_some(())).await;
+    wait::until("the outcome", async || {
+        std.gate.audit().iter().any(|l| l["kind"] == "outcome").then_some(())
+    })
+    .await;
     let (_, metrics) = std.gate.admin("/metrics").await;
     let stored = [std.gate.log(), std.gate.audit_text(), metrics, files(&std)].join("\n");
     assert!(!stored.contains("a-very-private-word"));
@@ -152,7 +185,10 @@ async fn arguments_and_results_are_never_stored() {
 fn files(std: &Std) -> String {
     let directory = std.gate.house().path("state");
     let files = std::fs::read_dir(directory).expect("the state").flatten();
-    files.filter_map(|f| std::fs::read(f.path()).ok()).map(|b| String::from_utf8_lossy(&b).into_owned()).collect()
+    files
+        .filter_map(|f| std::fs::read(f.path()).ok())
+        .map(|b| String::from_utf8_lossy(&b).into_owned())
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -191,11 +227,17 @@ async fn the_server_can_verify_who_called() {
     };
     let (head, claims) = (part(0), part(1));
     assert_eq!(head["typ"], "txntoken+jwt");
-    assert_eq!((&claims["tenant"], &claims["sub"], &claims["aud"]), (&json!("a"), &json!("alice"), &json!("up")));
+    assert_eq!(
+        (&claims["tenant"], &claims["sub"], &claims["aud"]),
+        (&json!("a"), &json!("alice"), &json!("up"))
+    );
     assert_eq!((&claims["tctx"]["tool"], &claims["tctx"]["method"]), (&json!("safe"), &json!("tools/call")));
     let life = claims["exp"].as_u64().expect("exp") - claims["iat"].as_u64().expect("iat");
     assert!(life <= 60);
     let jwks = Agent::new(&format!("{}/.well-known/jwks.json", std.gate.url), None);
     let keys = jwks.send(jwks.request(reqwest::Method::GET)).await;
-    assert!(keys.body.windows(4).count() > 0 && String::from_utf8_lossy(&keys.body).contains(head["kid"].as_str().expect("kid")));
+    assert!(
+        keys.body.windows(4).count() > 0
+            && String::from_utf8_lossy(&keys.body).contains(head["kid"].as_str().expect("kid"))
+    );
 }

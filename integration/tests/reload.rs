@@ -56,14 +56,18 @@ async fn a_new_rate_counts_from_the_reload_on() {
         assert!(!alice.calls("safe", json!({})).await.is_error_result());
     }
     std.gate.house().tenant("a", &format!("rates:\n  tenant: {{requests: 2, per: 1h, burst: 2}}\n{ROLES}"));
-    let refused = wait::until("the limit", async || Some(alice.calls("safe", json!({})).await).filter(|a| a.is_error_result())).await;
+    let refused = wait::until("the limit", async || {
+        Some(alice.calls("safe", json!({})).await).filter(|a| a.is_error_result())
+    })
+    .await;
     assert!(refused.headers.contains_key("retry-after"), "{refused:?}");
     assert_eq!(refused.headers["ratelimit-remaining"], "0");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_credential_in_a_file_is_read_at_each_call() {
-    let std = Std::start_with(|c| c["accounts"][0]["credential"] = json!({"bearer": {"file": "upstream.token"}}));
+    let std =
+        Std::start_with(|c| c["accounts"][0]["credential"] = json!({"bearer": {"file": "upstream.token"}}));
     let house = std.gate.house();
     for secret in ["first-secret", "second-secret"] {
         house.write("upstream.token", secret);

@@ -6,7 +6,10 @@ use portcullis_integration::sdk::{Client, Mode};
 use serde_json::{Value, json};
 
 fn create(std: &Std, more: &[&str]) -> (String, String) {
-    let made = std.gate.house().json(&[&["url", "create", "--tenant", "a", "--server", "up", "--role", "reader"], more].concat());
+    let made = std
+        .gate
+        .house()
+        .json(&[&["url", "create", "--tenant", "a", "--server", "up", "--role", "reader"], more].concat());
     let text = |key: &str| made[key].as_str().unwrap_or_else(|| panic!("no {key}: {made}")).to_owned();
     let url = text("url");
     let path = url[url.find("/mcp/").expect("a path")..].to_owned();
@@ -39,17 +42,27 @@ async fn its_token_is_nowhere_but_with_its_holder() {
     assert!(token.len() >= 43, "256 bits are 43 letters of base64: {token}");
     assert_eq!(Agent::new(&url, None).calls("safe", json!({})).await.status, 200);
     let state = std::fs::read_dir(std.gate.house().path("state")).expect("the state").flatten();
-    let stored: String = state.filter_map(|f| std::fs::read(f.path()).ok()).map(|b| String::from_utf8_lossy(&b).into_owned()).collect();
+    let stored: String = state
+        .filter_map(|f| std::fs::read(f.path()).ok())
+        .map(|b| String::from_utf8_lossy(&b).into_owned())
+        .collect();
     let (_, metrics) = std.gate.admin("/metrics").await;
     let upstream = String::from_utf8_lossy(&std.upstream.bytes()).into_owned();
-    for (place, text) in [("state", stored), ("log", std.gate.log()), ("audit", std.gate.audit_text()), ("metrics", metrics), ("server", upstream)] {
+    for (place, text) in [
+        ("state", stored),
+        ("log", std.gate.log()),
+        ("audit", std.gate.audit_text()),
+        ("metrics", metrics),
+        ("server", upstream),
+    ] {
         assert!(!text.contains(&token), "the token is in the {place}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_is_narrowed_by_methods() {
-    let std = Std::start_with(|c| c["servers"]["up"]["tools"] = json!([{"name": "safe", "operation": "create"}]));
+    let std =
+        Std::start_with(|c| c["servers"]["up"]["tools"] = json!([{"name": "safe", "operation": "create"}]));
     let (_, reading) = create(&std, &["--method", "read"]);
     let (_, writing) = create(&std, &["--method", "write"]);
     assert_eq!(Agent::new(&reading, None).calls("safe", json!({})).await.code(), Some(-32602));
@@ -62,7 +75,18 @@ async fn one_that_would_leave_no_tool_is_not_made() {
     let std = Std::start();
     std.alice().sees().await;
     let house = std.gate.house();
-    let output = house.command(&["url", "create", "--tenant", "a", "--server", "up", "--tag", "no-such-tag", "--config", "portcullis.yaml"]);
+    let output = house.command(&[
+        "url",
+        "create",
+        "--tenant",
+        "a",
+        "--server",
+        "up",
+        "--tag",
+        "no-such-tag",
+        "--config",
+        "portcullis.yaml",
+    ]);
     assert!(!output.status.success(), "{output:?}");
     assert!(String::from_utf8_lossy(&output.stderr).contains("tool"), "{output:?}");
 }

@@ -22,7 +22,8 @@ roles:
 fn gate(server: &SdkServer) -> Gate {
     let mut config = minimal("sample", &server.url);
     config["identity"] = json!({"api_keys": [{"sha256": sha256_hex(KEY_BOB), "tenant": "a", "user": "bob", "roles": ["reader"], "attributes": {"region": "EMEA"}}]});
-    config["accounts"] = json!([{"tenant": "a", "server": "sample", "credential": {"bearer": {"inline": "key-of-a"}}}]);
+    config["accounts"] =
+        json!([{"tenant": "a", "server": "sample", "credential": {"bearer": {"inline": "key-of-a"}}}]);
     House::new(&config, &[("a", ROLES)]).open(1)
 }
 
@@ -71,7 +72,10 @@ async fn every_agent_works_with(kind: Server) {
     }
     for exchange in server.exchanges() {
         assert_eq!(exchange.header("authorization"), ["Bearer key-of-a"]);
-        assert!(!exchange.message().to_string().contains("\"danger\""), "the refused call reached the server");
+        assert!(
+            !exchange.message().to_string().contains("\"danger\""),
+            "the refused call reached the server"
+        );
     }
 }
 
@@ -83,9 +87,19 @@ fn check(mode: Mode, seen: &Seen) {
     let protocol = if mode == Mode::Legacy { "2025-11-25" } else { "2026-07-28" };
     assert_eq!(seen.ok(0)["protocol"], protocol);
     let tools = names(1, "tools", "name");
-    assert!(tools.contains(&"safe".into()) && !tools.contains(&"danger".into()) && !tools.contains(&"big".into()), "{tools:?}");
-    let invoices = seen.ok(1)["tools"].as_array().expect("tools").iter().find(|t| t["name"] == "list_all_netsuite_invoices");
-    assert!(invoices.expect("it is shown")["inputSchema"].to_string().contains("EMEA"), "the schema is not narrowed");
+    assert!(
+        tools.contains(&"safe".into()) && !tools.contains(&"danger".into()) && !tools.contains(&"big".into()),
+        "{tools:?}"
+    );
+    let invoices = seen.ok(1)["tools"]
+        .as_array()
+        .expect("tools")
+        .iter()
+        .find(|t| t["name"] == "list_all_netsuite_invoices");
+    assert!(
+        invoices.expect("it is shown")["inputSchema"].to_string().contains("EMEA"),
+        "the schema is not narrowed"
+    );
     assert_eq!(seen.ok(2)["content"][0]["text"], "safe m");
     assert_eq!(seen.error(3)["code"], -32602);
     assert!(seen.error(3)["message"].as_str().expect("text").contains("danger"));
@@ -127,8 +141,13 @@ async fn the_everything_server_of_npm_is_narrowed_to_one_tool() {
 async fn an_agent_without_a_credential_learns_that_it_needs_one() {
     let std = Std::start();
     for (client, mode) in Client::ALL {
-        let seen = client.plays(mode, &std.gate.server("up"), None, json!([{"do": "call_tool", "name": "safe"}])).await;
-        assert!(seen.step(0).get("error").is_some() || seen.step(1).get("error").is_some(), "{client:?} {mode:?}: {seen:?}");
+        let seen = client
+            .plays(mode, &std.gate.server("up"), None, json!([{"do": "call_tool", "name": "safe"}]))
+            .await;
+        assert!(
+            seen.step(0).get("error").is_some() || seen.step(1).get("error").is_some(),
+            "{client:?} {mode:?}: {seen:?}"
+        );
     }
     assert!(std.upstream.received("tools/call").is_empty());
 }
@@ -137,16 +156,24 @@ async fn an_agent_without_a_credential_learns_that_it_needs_one() {
 async fn the_servers_verify_the_gates_statement() {
     for kind in [Server::Python, Server::TypeScript] {
         // The server must know where the gate's keys are before the gate knows where the server is.
-        let door = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port");
+        let door =
+            std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port");
         let jwks = format!("http://{door}/.well-known/jwks.json");
-        let environment = [("TXN_JWKS_URL", jwks.as_str()), ("TXN_AUDIENCE", "sample"), ("EXPECTED_CREDENTIAL", "Authorization: Bearer key-of-a")];
+        let environment = [
+            ("TXN_JWKS_URL", jwks.as_str()),
+            ("TXN_AUDIENCE", "sample"),
+            ("EXPECTED_CREDENTIAL", "Authorization: Bearer key-of-a"),
+        ];
         let server = SdkServer::start_with(kind, &environment);
         let mut config = minimal("sample", &server.url);
         config["listen"][0]["address"] = json!(door.to_string());
         config["accounts"][0]["credential"] = json!({"bearer": {"inline": "key-of-a"}});
         let gate = House::new(&config, &[("a", ROLES)]).open(1);
-        let seen = Client::Python.plays(Mode::Modern, &gate.server("sample"), None, json!([{"do": "call_tool", "name": "whoami"}])).await;
-        let saw: Value = serde_json::from_str(seen.ok(1)["content"][0]["text"].as_str().expect("text")).expect("JSON");
+        let seen = Client::Python
+            .plays(Mode::Modern, &gate.server("sample"), None, json!([{"do": "call_tool", "name": "whoami"}]))
+            .await;
+        let saw: Value =
+            serde_json::from_str(seen.ok(1)["content"][0]["text"].as_str().expect("text")).expect("JSON");
         assert_eq!(saw["claims"]["tenant"], "a", "{saw}");
         assert_eq!(saw["claims"]["tctx"]["tool"], "whoami");
     }

@@ -151,7 +151,8 @@ fn first_word(text: &str) -> String {
 fn uses(line: &str, outside: &str) -> bool {
     line.match_indices(outside).any(|(at, _)| {
         let before = line[..at].chars().next_back();
-        line[at + outside.len()..].starts_with("::") && !before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == ':')
+        line[at + outside.len()..].starts_with("::")
+            && !before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == ':')
     })
 }
 
@@ -160,5 +161,9 @@ fn the_reader_of_this_test_sees_what_it_should() {
     assert_eq!(named("use crate::decide::Permit;", "crate::"), ["decide"]);
     assert_eq!(named("use crate::{name::X, forward};", "crate::"), ["name", "forward"]);
     assert_eq!(named("let x = crate::vouch::y(crate::name::Z);", "crate::"), ["vouch", "name"]);
-    assert!(uses("use pingora::x;", "pingora") && uses("-> pingora::Result", "pingora") && !uses("not_pingora::x", "pingora"));
+    assert!(
+        uses("use pingora::x;", "pingora")
+            && uses("-> pingora::Result", "pingora")
+            && !uses("not_pingora::x", "pingora")
+    );
 }

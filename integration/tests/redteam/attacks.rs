@@ -31,7 +31,10 @@ async fn two_tenants_with_the_same_ids_never_get_each_others_answers() {
 /// IS-02.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tenant_above_its_rate_is_told_when_to_retry_and_slows_nobody_else() {
-    let limited = format!("rates:\n  tenant: {{requests: 30, per: 1m, burst: 30}}\n{}", portcullis_integration::fixture::ROLES);
+    let limited = format!(
+        "rates:\n  tenant: {{requests: 30, per: 1m, burst: 30}}\n{}",
+        portcullis_integration::fixture::ROLES
+    );
     let std = with_roles(|_| {}, &limited);
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..200 {
@@ -44,7 +47,11 @@ async fn a_tenant_above_its_rate_is_told_when_to_retry_and_slows_nobody_else() {
     }
     let refused: Vec<_> = tasks.join_all().await.into_iter().filter(|a| a.is_error_result()).collect();
     assert!(refused.len() >= 165, "only {} of 200 were refused", refused.len());
-    assert!(refused.iter().all(|a| a.status == 200 && a.headers.contains_key("retry-after")), "{:?}", refused[0]);
+    assert!(
+        refused.iter().all(|a| a.status == 200 && a.headers.contains_key("retry-after")),
+        "{:?}",
+        refused[0]
+    );
 }
 
 /// IS-01.
@@ -64,7 +71,8 @@ async fn a_list_that_the_server_calls_public_is_private_and_filtered_for_each() 
 /// PO-09.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_list_shows_can_be_called_and_nothing_else() {
-    let names = ["safe", "danger", "list_all_netsuite_invoices", "employees", "secret_echo", "delete_everything"];
+    let names =
+        ["safe", "danger", "list_all_netsuite_invoices", "employees", "secret_echo", "delete_everything"];
     let grant = |set: usize| {
         let chosen = names.iter().enumerate().filter(|(i, _)| set >> i & 1 == 1).map(|(_, n)| *n);
         format!("  r{set}:\n    - {{servers: [up], tools: [{}]}}\n", chosen.collect::<Vec<_>>().join(", "))
@@ -125,7 +133,9 @@ async fn a_hundred_calls_at_once_fetch_one_token() {
     let count = fetched.clone();
     tokens.answers(move |_| {
         let number = count.fetch_add(1, Ordering::SeqCst);
-        Reply::json(&json!({"access_token": format!("fetched-{number}"), "token_type": "Bearer", "expires_in": 3600}))
+        Reply::json(
+            &json!({"access_token": format!("fetched-{number}"), "token_type": "Bearer", "expires_in": 3600}),
+        )
     });
     let token_url = format!("http://{}/token", tokens.address);
     let oauth = json!({"oauth": {"token_url": token_url, "client_id": "gate", "client_secret": {"inline": "client-secret-1"}}});

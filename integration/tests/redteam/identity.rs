@@ -26,7 +26,8 @@ async fn a_revoked_url_an_expired_one_and_one_that_never_was_get_one_answer() {
     let unknown = format!("/mcp/{}", "A".repeat(revoked.len() - 5));
     let ask = async |path: &str| {
         let answer = Agent::new(&format!("{}{path}", std.gate.url), None).calls("safe", json!({})).await;
-        let mut headers: Vec<_> = answer.headers.iter().filter(|(n, _)| *n != "date").map(|(n, v)| format!("{n}: {v:?}")).collect();
+        let mut headers: Vec<_> =
+            answer.headers.iter().filter(|(n, _)| *n != "date").map(|(n, v)| format!("{n}: {v:?}")).collect();
         headers.sort();
         (answer.status.as_u16(), headers, without_invocation(&answer.body))
     };
@@ -57,7 +58,8 @@ async fn a_token_of_a_withdrawn_key_is_refused() {
     assert_eq!(old.calls("safe", json!({})).await.status, 200);
     let new = Issuer::new(&std.issuer.url, "key-2");
     std.gate.house().write("jwks.json", &new.jwks().to_string());
-    wait::until("the new key", async || (old.calls("safe", json!({})).await.status == 401).then_some(())).await;
+    wait::until("the new key", async || (old.calls("safe", json!({})).await.status == 401).then_some(()))
+        .await;
     let token = new.sign(&new.claims(AUDIENCE, "a", "alice"));
     assert_eq!(std.agent(&token).calls("safe", json!({})).await.status, 200);
 }
@@ -65,13 +67,16 @@ async fn a_token_of_a_withdrawn_key_is_refused() {
 /// AU-21.
 #[test]
 fn an_empty_list_in_the_configuration_is_a_mistake_and_not_everybody() {
-    for (path, pointer) in [("/identity/jwt/0/audiences", "audiences"), ("/servers", "servers"), ("/hosts", "hosts")] {
+    for (path, pointer) in
+        [("/identity/jwt/0/audiences", "audiences"), ("/servers", "servers"), ("/hosts", "hosts")]
+    {
         let mut bad = config("http://127.0.0.1:9/mcp");
         *bad.pointer_mut(path).expect("it is there") = if path == "/servers" { json!({}) } else { json!([]) };
         let house = House::new(&bad, &[("a", ROLES)]);
         house.write("jwks.json", &Issuer::new("https://idp.test", "k").jwks().to_string());
         let output = house.command(&["check", "--config", "portcullis.yaml"]);
-        let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+        let said =
+            String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
         assert_eq!(output.status.code(), Some(3), "{path}: {said}");
         assert!(said.contains(pointer), "{path}: {said}");
     }
@@ -85,7 +90,11 @@ async fn a_client_certificate_of_another_authority_or_an_expired_one_proves_noth
     let gate = tls_gate(&upstream, &ours);
     let call = async |certificate| {
         let agent = tls_agent(&gate, &ours, Some(certificate));
-        agent.modern_request("tools/call", json!({"name": "safe", "arguments": {}})).send().await.map(|a| a.status().as_u16())
+        agent
+            .modern_request("tools/call", json!({"name": "safe", "arguments": {}}))
+            .send()
+            .await
+            .map(|a| a.status().as_u16())
     };
     assert_eq!(call(ours.client("agent-1", 1)).await.expect("an answer"), 200);
     upstream.forget();
@@ -98,7 +107,8 @@ async fn a_client_certificate_of_another_authority_or_an_expired_one_proves_noth
 fn tls_gate(upstream: &Upstream, authority: &Authority) -> Gate {
     let mut config = config(&upstream.url);
     config["listen"][0]["tls"] = json!({"certificate": "gate.crt", "key": "gate.key", "client_authorities": "clients.pem", "client_required": true});
-    config["identity"]["certificates"] = json!([{"common_name": "agent-*", "tenant": "a", "agent": "batch", "roles": ["reader"]}]);
+    config["identity"]["certificates"] =
+        json!([{"common_name": "agent-*", "tenant": "a", "agent": "batch", "roles": ["reader"]}]);
     let house = House::new(&config, &[("a", ROLES)]);
     house.write("jwks.json", &Issuer::new("https://idp.test", "k").jwks().to_string());
     house.write("clients.pem", &authority.pem());
@@ -108,11 +118,17 @@ fn tls_gate(upstream: &Upstream, authority: &Authority) -> Gate {
     house.open(1)
 }
 
-fn tls_agent(gate: &Gate, authority: &Authority, client: Option<portcullis_integration::certificate::Certificate>) -> Agent {
+fn tls_agent(
+    gate: &Gate,
+    authority: &Authority,
+    client: Option<portcullis_integration::certificate::Certificate>,
+) -> Agent {
     let root = reqwest::Certificate::from_pem(authority.pem().as_bytes()).expect("a certificate");
     let mut builder = reqwest::Client::builder().no_proxy().tls_certs_only([root]);
     if let Some(pair) = client {
-        builder = builder.identity(reqwest::Identity::from_pem((pair.certificate + &pair.key).as_bytes()).expect("an identity"));
+        builder = builder.identity(
+            reqwest::Identity::from_pem((pair.certificate + &pair.key).as_bytes()).expect("an identity"),
+        );
     }
     let url = format!("https://localhost:{}/servers/up/mcp", gate.address().port());
     Agent { http: builder.build().expect("a client"), ..Agent::new(&url, None) }
@@ -127,7 +143,8 @@ async fn client_certificates_with_equal_serial_numbers_do_not_share_connections(
     let mut config = config(&upstream.url);
     let tls = |name: &str| json!({"url": upstream.url, "tls": {"authorities": "ca.pem", "certificate": format!("{name}.crt"), "key": format!("{name}.key")}});
     config["servers"] = json!({"one": tls("one"), "two": tls("two")});
-    let account = |tenant: &str, server: &str| json!({"tenant": tenant, "server": server, "credential": "none"});
+    let account =
+        |tenant: &str, server: &str| json!({"tenant": tenant, "server": server, "credential": "none"});
     config["accounts"] = json!([account("a", "one"), account("b", "two")]);
     let roles = ROLES.replace("[up]", "[\"*\"]");
     let house = House::new(&config, &[("a", &roles), ("b", &roles)]);
@@ -147,7 +164,9 @@ async fn client_certificates_with_equal_serial_numbers_do_not_share_connections(
             assert_eq!(answer.result()["content"][0]["text"], format!("safe {tenant}"), "round {round}");
         }
     }
-    let subject = |e: &portcullis_integration::upstream::Exchange| String::from_utf8_lossy(&e.certificate.clone().expect("one")).into_owned();
+    let subject = |e: &portcullis_integration::upstream::Exchange| {
+        String::from_utf8_lossy(&e.certificate.clone().expect("one")).into_owned()
+    };
     for call in upstream.received("tools/call") {
         let tenant = call.message()["params"]["arguments"]["marker"].clone();
         let name = if tenant == "a" { "one.clients.test" } else { "two.clients.test" };
@@ -157,7 +176,9 @@ async fn client_certificates_with_equal_serial_numbers_do_not_share_connections(
 
 fn server_tls(authority: &Authority) -> ServerConfig {
     let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(authority.pem().as_bytes()).expect("PEM")).expect("a certificate");
+    roots
+        .add(CertificateDer::from_pem_slice(authority.pem().as_bytes()).expect("PEM"))
+        .expect("a certificate");
     drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
     let verifier = WebPkiClientVerifier::builder(roots.into()).build().expect("roots");
     let pair = authority.server("upstream.test");
@@ -175,6 +196,8 @@ fn without_invocation(body: &[u8]) -> Value {
 }
 
 fn rfc3339(seconds: u64) -> String {
-    let output = std::process::Command::new("date").args(["-u", "-d", &format!("@{seconds}"), "+%Y-%m-%dT%H:%M:%SZ"]).output();
+    let output = std::process::Command::new("date")
+        .args(["-u", "-d", &format!("@{seconds}"), "+%Y-%m-%dT%H:%M:%SZ"])
+        .output();
     String::from_utf8(output.expect("date runs").stdout).expect("text").trim().to_owned()
 }

@@ -50,8 +50,12 @@ fn every_case_is_played_or_says_why_not() {
     for case in case::all() {
         match (&case.later, &case.driver, &case.request) {
             (Some(reason), ..) => later.push(format!("{}: {} ({reason})", case.id, case.title)),
-            (None, Some(driver), _) => assert!(DRIVEN.iter().any(|(name, _)| name == driver), "{}: no test for {driver}", case.id),
-            (None, None, request) => assert!(request.is_some() && case.expect.is_some(), "{} has nothing to play", case.id),
+            (None, Some(driver), _) => {
+                assert!(DRIVEN.iter().any(|(name, _)| name == driver), "{}: no test for {driver}", case.id)
+            }
+            (None, None, request) => {
+                assert!(request.is_some() && case.expect.is_some(), "{} has nothing to play", case.id)
+            }
         }
     }
     println!("left for later:\n  {}", later.join("\n  "));

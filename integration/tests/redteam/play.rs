@@ -32,7 +32,8 @@ impl Stage {
     /// Starts the gate of this name, and opens alice's session.
     pub async fn set(name: &str) -> Self {
         let std = setup::gate(name);
-        let url = |tenant: &str| json!({"tenant": tenant, "server": "up", "user": "alice", "roles": ["reader"]});
+        let url =
+            |tenant: &str| json!({"tenant": tenant, "server": "up", "user": "alice", "roles": ["reader"]});
         let (_, url_a) = std.gate.create_url(&url("a")).await;
         let (_, url_b) = std.gate.create_url(&url("b")).await;
         let alice = Agent::new(&format!("{}{url_a}", std.gate.url), Some(&std.alice_token()));
@@ -46,7 +47,9 @@ impl Stage {
 
     /// Plays the case; an error is what went wrong.
     pub async fn play(&self, case: &Case) -> Result<(), String> {
-        let (Some(request), Some(expect)) = (&case.request, &case.expect) else { return Err("nothing to play".into()) };
+        let (Some(request), Some(expect)) = (&case.request, &case.expect) else {
+            return Err("nothing to play".into());
+        };
         self.warm().await;
         server::behave(&self.std.upstream, case.upstream.as_deref().unwrap_or_default());
         self.std.upstream.forget();
@@ -159,7 +162,11 @@ impl Stage {
         let exchanges = self.std.upstream.exchanges();
         let foreign = exchanges.iter().find(|e| !OWN.contains(&e.rpc().as_str()));
         if let Some(exchange) = foreign.filter(|_| !expect.reaches_server) {
-            return Err(format!("it reached the server: {} {}", exchange.path, String::from_utf8_lossy(&exchange.body)));
+            return Err(format!(
+                "it reached the server: {} {}",
+                exchange.path,
+                String::from_utf8_lossy(&exchange.body)
+            ));
         }
         let bytes = String::from_utf8_lossy(&self.std.upstream.bytes()).into_owned();
         if let Some(text) = expect.upstream_absent.iter().find(|t| bytes.contains(*t)) {

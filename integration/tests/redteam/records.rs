@@ -26,7 +26,11 @@ async fn control_characters_make_no_lines_of_their_own() {
         body.len()
     );
     raw(std.gate.address(), head.as_bytes()).await;
-    assert!(!std.gate.log().lines().any(|l| l.starts_with("{\"level\":\"info\",\"msg\"")), "{}", std.gate.log());
+    assert!(
+        !std.gate.log().lines().any(|l| l.starts_with("{\"level\":\"info\",\"msg\"")),
+        "{}",
+        std.gate.log()
+    );
     assert!(!std.gate.audit_text().contains('\u{1b}'));
     assert!(!std.gate.audit().iter().any(|l| l["msg"] == "allowed"));
 }
@@ -63,7 +67,8 @@ async fn without_room_for_the_record_nothing_is_forwarded() {
     assert!(std.upstream.received("tools/call").is_empty());
     assert_ne!(std.gate.admin("/readyz").await.0, 200);
     room(&std, "unlimited");
-    wait::until("its recovery", async || alice.calls("safe", json!({})).await.code().is_none().then_some(())).await;
+    wait::until("its recovery", async || alice.calls("safe", json!({})).await.code().is_none().then_some(()))
+        .await;
 }
 
 /// AL-06.
@@ -106,6 +111,8 @@ async fn names_that_nobody_knows_do_not_become_labels() {
 
 /// Lets the gate's files grow to so many bytes and no more.
 fn room(std: &Std, bytes: &str) {
-    let limit = Command::new("prlimit").args(["--pid", &std.gate.id().to_string(), &format!("--fsize={bytes}:")]).status();
+    let limit = Command::new("prlimit")
+        .args(["--pid", &std.gate.id().to_string(), &format!("--fsize={bytes}:")])
+        .status();
     assert!(limit.expect("prlimit runs").success());
 }

@@ -11,7 +11,9 @@ use serde_json::{Value, json};
 pub fn behave(upstream: &Upstream, how: &str) {
     match how {
         "" => upstream.answers(answer),
-        "wrong_id" => upstream.answers_calls(|_| Reply::json(&json!({"jsonrpc": "2.0", "id": 2, "result": text("of another")}))),
+        "wrong_id" => upstream.answers_calls(|_| {
+            Reply::json(&json!({"jsonrpc": "2.0", "id": 2, "result": text("of another")}))
+        }),
         "foreign_event" => upstream.answers_calls(foreign_event),
         "list_on_stream" => lists(upstream, |e| Reply::messages(&[log_message(), list(e)])),
         "html" => lists(upstream, |_| Reply::html(200, "<html>danger</html>")),
@@ -51,7 +53,8 @@ fn foreign_event(exchange: &Exchange) -> Reply {
 
 fn page(exchange: &Exchange) -> Reply {
     let all = tools();
-    let number: usize = exchange.message()["params"]["cursor"].as_str().and_then(|c| c.parse().ok()).unwrap_or(0);
+    let number: usize =
+        exchange.message()["params"]["cursor"].as_str().and_then(|c| c.parse().ok()).unwrap_or(0);
     let mut page = json!({"tools": all.as_array().expect("tools")[number * 2..number * 2 + 2]});
     if number < 2 {
         page["nextCursor"] = json!((number + 1).to_string());
@@ -68,7 +71,10 @@ fn split(message: &Value) -> String {
 fn sampling(exchange: &Exchange) -> Reply {
     let ask = json!({"jsonrpc": "2.0", "id": "srv-1", "method": "sampling/createMessage", "params": {
         "messages": [], "maxTokens": 10, "includeContext": "allServers"}});
-    Reply::stream(&event(&ask), &[Step::Pause(Duration::from_millis(200)), Step::Bytes(last(exchange)), Step::Close])
+    Reply::stream(
+        &event(&ask),
+        &[Step::Pause(Duration::from_millis(200)), Step::Bytes(last(exchange)), Step::Close],
+    )
 }
 
 fn last(exchange: &Exchange) -> Vec<u8> {
@@ -77,11 +83,13 @@ fn last(exchange: &Exchange) -> Vec<u8> {
 }
 
 fn bomb(exchange: &Exchange) -> String {
-    json!({"jsonrpc": "2.0", "id": exchange.message()["id"], "result": text(&"0".repeat(64 << 20))}).to_string()
+    json!({"jsonrpc": "2.0", "id": exchange.message()["id"], "result": text(&"0".repeat(64 << 20))})
+        .to_string()
 }
 
 fn unauthorized() -> Reply {
-    let challenge = "Bearer resource_metadata=\"http://internal.example/.well-known/oauth-protected-resource\"";
+    let challenge =
+        "Bearer resource_metadata=\"http://internal.example/.well-known/oauth-protected-resource\"";
     Reply::new(401, &[("WWW-Authenticate", challenge)], b"go to http://internal.example/")
 }
 

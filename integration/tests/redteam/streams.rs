@@ -14,7 +14,8 @@ use crate::server;
 async fn a_header_that_drips_is_cut_at_its_deadline() {
     let std = Std::start_with(|c| c["limits"] = json!({"header_timeout": "1s"}));
     let began = Instant::now();
-    let answer = drip(std.gate.address(), b"POST /mcp HTTP/1.1\r\nX: ", Duration::from_millis(100), DEADLINE).await;
+    let answer =
+        drip(std.gate.address(), b"POST /mcp HTTP/1.1\r\nX: ", Duration::from_millis(100), DEADLINE).await;
     assert!(began.elapsed() < Duration::from_secs(4), "it was open for {:?}", began.elapsed());
     assert!(matches!(answer.statuses().as_slice(), [] | [408]), "{answer:?}");
     assert!(std.upstream.exchanges().iter().all(|e| e.rpc() != "tools/call"));
@@ -30,7 +31,8 @@ async fn a_flood_of_reset_streams_leaves_the_others_alone() {
     for _ in 0..5_000 {
         let Ok(ready) = sender.ready().await else { break };
         sender = ready;
-        let request = http::Request::post(format!("{}/servers/up/mcp", std.gate.url)).body(()).expect("a request");
+        let request =
+            http::Request::post(format!("{}/servers/up/mcp", std.gate.url)).body(()).expect("a request");
         let Ok((_, mut stream)) = sender.send_request(request, false) else { break };
         stream.send_reset(h2::Reason::CANCEL);
     }
@@ -55,7 +57,8 @@ async fn a_line_break_in_a_header_over_http2_goes_nowhere() {
         ("content-type", "application/json"),
         ("x-trace", "a\r\nX-Admin: 1"),
     ];
-    let block: Vec<u8> = fields.iter().flat_map(|(name, value)| [vec![0], literal(name), literal(value)].concat()).collect();
+    let block: Vec<u8> =
+        fields.iter().flat_map(|(name, value)| [vec![0], literal(name), literal(value)].concat()).collect();
     let body = br#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"safe","arguments":{}}}"#;
     let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
     let bytes = [preface, frame(4, 0, 0, &[]), frame(1, 4, 1, &block), frame(0, 1, 1, body)].concat();
@@ -94,9 +97,14 @@ fn literal(text: &str) -> Vec<u8> {
 async fn a_subscription_is_narrowed_to_what_the_caller_may_read() {
     let std = Std::start();
     let wanted = json!({"notifications": {"resourceSubscriptions": ["file:///pub/a", "file:///secret"]}});
-    let mut answer = std.alice().modern_request("subscriptions/listen", wanted).send().await.expect("an answer");
+    let mut answer =
+        std.alice().modern_request("subscriptions/listen", wanted).send().await.expect("an answer");
     assert_eq!(answer.status(), 200);
-    let first = tokio::time::timeout(DEADLINE, answer.chunk()).await.expect("in time").expect("a chunk").expect("an event");
+    let first = tokio::time::timeout(DEADLINE, answer.chunk())
+        .await
+        .expect("in time")
+        .expect("a chunk")
+        .expect("an event");
     let first = String::from_utf8_lossy(&first).into_owned();
     assert!(!first.contains("file:///secret"), "{first}");
     assert!(!String::from_utf8_lossy(&std.upstream.bytes()).contains("file:///secret"));
@@ -112,7 +120,13 @@ async fn a_hidden_tool_is_on_no_page_and_every_page_can_be_had() {
         let params = cursor.map_or(json!({}), |c: String| json!({"cursor": c}));
         let page = std.alice().modern("tools/list", params).await.result();
         assert_eq!(page["cacheScope"], "private");
-        names.extend(page["tools"].as_array().expect("tools").iter().map(|t| t["name"].as_str().expect("a name").to_owned()));
+        names.extend(
+            page["tools"]
+                .as_array()
+                .expect("tools")
+                .iter()
+                .map(|t| t["name"].as_str().expect("a name").to_owned()),
+        );
         pages += 1;
         match page["nextCursor"].as_str() {
             Some(next) => cursor = Some(next.to_owned()),
