@@ -8,5 +8,5 @@ tools="${CARGO_TARGET_DIR:-target}/tools"
 integration/setup.sh
 cargo fmt --all --check
 cargo clippy --workspace --all-targets --locked -- -D warnings
-"$tools/bin/cargo-deny" --workspace check --config .deny.toml bans licenses sources
+"$tools/bin/cargo-deny" --workspace check bans licenses sources
 cargo test --workspace --locked

@@ -81,7 +81,6 @@ impl Agent {
     }
 
     /// A modern request, not yet sent.
-    #[must_use]
     pub fn modern_request(&self, method: &str, mut params: Value) -> RequestBuilder {
         params["_meta"]["io.modelcontextprotocol/protocolVersion"] = json!(MODERN);
         params["_meta"]["io.modelcontextprotocol/clientCapabilities"] = json!({});
@@ -113,13 +112,11 @@ impl Agent {
     }
 
     /// A POST with the agent's headers and session.
-    #[must_use]
     pub fn post(&self) -> RequestBuilder {
         self.request(Method::POST)
     }
 
     /// A request with the agent's headers and session.
-    #[must_use]
     pub fn request(&self, method: Method) -> RequestBuilder {
         let mut request =
             self.http.request(method, &self.url).header("Accept", "application/json, text/event-stream");
