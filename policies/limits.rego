@@ -1,0 +1,85 @@
+# METADATA
+# title: Conditions on arguments, and redaction
+# description: |
+#   `when` becomes `constraints`: the gate shows them in a tool's schema and holds arguments to them. A grant whose
+#   conditions cannot be read, say because the caller lacks the attribute, does not count.
+package mcp.authz
+
+well_formed(grant) if {
+	count(object.keys(grant) - grant_words) == 0
+	is_array(object.get(grant, "redact", []))
+	not grant.when
+	object.get(grant, "when", {}) == {}
+} else if {
+	count(object.keys(grant) - grant_words) == 0
+	is_array(object.get(grant, "redact", []))
+	is_object(grant.when)
+	count(grant.when) == count(conditions(grant.when))
+}
+
+grant_words := {"servers", "tools", "tags", "methods", "resources", "prompts", "when", "redact"}
+
+conditions(when) := {argument: schema | some argument, condition in when; schema := schema_of(condition)}
+
+# `caller.region` is the caller's own region; a list is a choice; an object is a JSON Schema; all else is a fixed value.
+schema_of(condition) := condition if {
+	is_object(condition)
+} else := {"enum": condition} if {
+	is_array(condition)
+} else := {"const": condition} if {
+	not is_reference(condition)
+} else := one_of(of_caller(substring(condition, 7, -1)))
+
+is_reference(condition) if {
+	is_string(condition)
+	startswith(condition, "caller.")
+}
+
+# A caller with several values of an attribute may use any of them; one without it has no grant.
+one_of(value) := {"enum": value} if {
+	is_array(value)
+} else := {"const": value}
+
+of_caller(name) := input.caller.user if {
+	name == "user"
+} else := input.caller.agent if {
+	name == "agent"
+} else := input.caller.tenant if {
+	name == "tenant"
+} else := input.caller.attributes[name]
+
+# Grants with limits matter only where no grant without limits covers the question.
+limited := [grant | some grant in matching] if {
+	every grant in matching {
+		has_limits(grant)
+	}
+} else := []
+
+has_limits(grant) if grant.when
+
+has_limits(grant) if grant.redact
+
+# One grant: its conditions. Several: a choice, where all speak of one and the same argument; otherwise all hold.
+constraints := {} if {
+	count(limited) == 0
+} else := {} if {
+	some grant in limited
+	not grant.when
+} else := conditions(limited[0].when) if {
+	count(limited) == 1
+} else := {argument: joined(schemas) |
+	some argument in constrained
+	schemas := {schema | some grant in limited; schema := schema_of(grant.when[argument])}
+}
+
+constrained := {argument | some grant in limited; some argument, _ in grant.when}
+
+joined(schemas) := schema if {
+	count(schemas) == 1
+	some schema in schemas
+} else := {"anyOf": [schema | some schema in schemas]} if {
+	count(constrained) == 1
+} else := {"allOf": [schema | some schema in schemas]}
+
+# Masks add up.
+redact := {mask | some grant in limited; some mask in grant.redact}
