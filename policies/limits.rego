@@ -48,37 +48,36 @@ of_caller(name) := input.caller.user if {
 	name == "tenant"
 } else := input.caller.attributes[name]
 
-# Grants with limits matter only where no grant without limits covers the question.
-limited := [grant | some grant in matching] if {
-	every grant in matching {
-		has_limits(grant)
-	}
-} else := []
+# Limits matter only where no grant without limits covers the question.
+default limited := []
 
-has_limits(grant) if grant.when
+limited := [grant | some grant in matching] if count([name | some name, grant in matching; not has_limits(grant)]) == 0
 
-has_limits(grant) if grant.redact
-
-# One grant: its conditions. Several: a choice, where all speak of one and the same argument; otherwise all hold.
-constraints := {} if {
-	count(limited) == 0
-} else := {} if {
-	some grant in limited
-	not grant.when
-} else := conditions(limited[0].when) if {
-	count(limited) == 1
-} else := {argument: joined(schemas) |
-	some argument in constrained
-	schemas := {schema | some grant in limited; schema := schema_of(grant.when[argument])}
+has_limits(grant) if {
+	grant.when
+} else if {
+	grant.redact
 }
 
-constrained := {argument | some grant in limited; some argument, _ in grant.when}
+# Conditions likewise: one grant without any lifts those of the others.
+default conditional := []
 
-joined(schemas) := schema if {
+conditional := limited if count([grant | some grant in limited; not grant.when]) == 0
+
+constrained := {argument | some grant in conditional; some argument, _ in grant.when}
+
+# Several grants: a choice, where all speak of one and the same argument; otherwise all hold.
+constraints := {argument: schema |
+	some argument in constrained
+	schemas := {schema | some grant in conditional; schema := schema_of(grant.when[argument])}
+	schema := joined(schemas, count(constrained))
+}
+
+joined(schemas, arguments) := schema if {
 	count(schemas) == 1
 	some schema in schemas
 } else := {"anyOf": [schema | some schema in schemas]} if {
-	count(constrained) == 1
+	arguments == 1
 } else := {"allOf": [schema | some schema in schemas]}
 
 # Masks add up.

@@ -21,6 +21,7 @@ server_methods := {
 	"logging/setLevel", "subscriptions/listen",
 	"notifications/initialized", "notifications/cancelled", "notifications/progress",
 	"notifications/roots/list_changed", "notifications/tasks/status",
+	"", # what has no method: a stream opened, a session ended, a client's answer to the server
 }
 
 # Tasks are calls that take long. The gate gives a task only to the caller who started it.
