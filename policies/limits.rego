@@ -1,0 +1,84 @@
+# METADATA
+# title: Conditions on arguments, and redaction
+# description: |
+#   `when` becomes `constraints`: the gate shows them in a tool's schema and holds arguments to them. A grant whose
+#   conditions cannot be read, say because the caller lacks the attribute, does not count.
+package mcp.authz
+
+well_formed(grant) if {
+	count(object.keys(grant) - grant_words) == 0
+	is_array(object.get(grant, "redact", []))
+	not grant.when
+	object.get(grant, "when", {}) == {}
+} else if {
+	count(object.keys(grant) - grant_words) == 0
+	is_array(object.get(grant, "redact", []))
+	is_object(grant.when)
+	count(grant.when) == count(conditions(grant.when))
+}
+
+grant_words := {"servers", "tools", "tags", "methods", "resources", "prompts", "when", "redact"}
+
+conditions(when) := {argument: schema | some argument, condition in when; schema := schema_of(condition)}
+
+# `caller.region` is the caller's own region; a list is a choice; an object is a JSON Schema; all else is a fixed value.
+schema_of(condition) := condition if {
+	is_object(condition)
+} else := {"enum": condition} if {
+	is_array(condition)
+} else := {"const": condition} if {
+	not is_reference(condition)
+} else := one_of(of_caller(substring(condition, 7, -1)))
+
+is_reference(condition) if {
+	is_string(condition)
+	startswith(condition, "caller.")
+}
+
+# A caller with several values of an attribute may use any of them; one without it has no grant.
+one_of(value) := {"enum": value} if {
+	is_array(value)
+} else := {"const": value}
+
+of_caller(name) := input.caller.user if {
+	name == "user"
+} else := input.caller.agent if {
+	name == "agent"
+} else := input.caller.tenant if {
+	name == "tenant"
+} else := input.caller.attributes[name]
+
+# Limits matter only where no grant without limits covers the question.
+default limited := []
+
+limited := [grant | some grant in matching] if count([name | some name, grant in matching; not has_limits(grant)]) == 0
+
+has_limits(grant) if {
+	grant.when
+} else if {
+	grant.redact
+}
+
+# Conditions likewise: one grant without any lifts those of the others.
+default conditional := []
+
+conditional := limited if count([grant | some grant in limited; not grant.when]) == 0
+
+constrained := {argument | some grant in conditional; some argument, _ in grant.when}
+
+# Several grants: a choice, where all speak of one and the same argument; otherwise all hold.
+constraints := {argument: schema |
+	some argument in constrained
+	schemas := {schema | some grant in conditional; schema := schema_of(grant.when[argument])}
+	schema := joined(schemas, count(constrained))
+}
+
+joined(schemas, arguments) := schema if {
+	count(schemas) == 1
+	some schema in schemas
+} else := {"anyOf": [schema | some schema in schemas]} if {
+	arguments == 1
+} else := {"allOf": [schema | some schema in schemas]}
+
+# Masks add up.
+redact := {mask | some grant in limited; some mask in grant.redact}
