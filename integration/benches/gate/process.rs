@@ -37,7 +37,11 @@ impl Role {
             }
             Self::Bare { listen, server } => super::bare::main(&listen, &server),
             Self::Gate { config } => {
-                portcullis::cli::main(["portcullis", "run", "--config", &config]);
+                let (mut input, mut out, mut err) = (std::io::empty(), std::io::stdout(), std::io::stderr());
+                let env = &portcullis::config::ProcessEnv;
+                let console = portcullis::cli::Console::new(&mut input, &mut out, &mut err, env);
+                let arguments = ["portcullis", "run", "--config", &config].map(Into::into);
+                assert_eq!(portcullis::cli::main(arguments, console), portcullis::cli::Exit::Done);
             }
         }
     }
