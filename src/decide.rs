@@ -235,16 +235,7 @@ impl Permit {
 /// A permit made up for a test of another room.
 #[cfg(test)]
 pub(crate) fn permit_for_test(caller: Caller, server: Arc<Server>, message: Message) -> Permit {
-    let verdict = Verdict {
-        allow: true,
-        deny: Vec::new(),
-        rules: Vec::new(),
-        redact: Vec::new(),
-        cost: 0.0,
-        annotations: serde_json::Map::new(),
-        revision: Revision::parse("test").unwrap(),
-    };
-    judged_for_test(caller, server, Subject::Server, message, verdict)
+    judged_for_test(caller, server, Subject::Server, message, verdict_for_test())
 }
 
 /// The same with what policy said.
@@ -263,5 +254,20 @@ pub(crate) fn judged_for_test(
         message,
         verdict: Arc::new(verdict),
         invocation: Invocation::new(),
+    }
+}
+
+/// A verdict that allows, and says nothing more.
+#[cfg(test)]
+pub(crate) fn verdict_for_test() -> Verdict {
+    Verdict {
+        allow: true,
+        deny: Vec::new(),
+        rules: Vec::new(),
+        redact: Vec::new(),
+        cost: 0.0,
+        annotations: serde_json::Map::new(),
+        revision: Revision::parse("test").unwrap(),
+        constraints: constraint::Constraints::default(),
     }
 }
