@@ -29,11 +29,11 @@ mod health;
 mod keeper;
 mod key;
 mod line;
-// pub mod metrics;
+pub mod metrics;
 mod queue;
 mod recover;
 mod segment;
-// pub mod trace;
+pub mod trace;
 pub mod verify;
 mod writer;
 
