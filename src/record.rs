@@ -29,7 +29,9 @@ mod health;
 mod keeper;
 mod key;
 mod line;
+mod mac;
 pub mod metrics;
+mod outcome;
 mod queue;
 mod recover;
 mod segment;
@@ -38,7 +40,9 @@ pub mod verify;
 mod writer;
 
 pub use key::AuditKey;
-pub use line::{About, Intent, Mac, MacStream, Macs, Outcome, RefusalLine, Status};
+pub use line::{About, Intent, RefusalLine};
+pub use mac::{Mac, MacStream, Macs};
+pub use outcome::{Outcome, Status};
 
 /// How many lines may wait for the disk.
 const CAPACITY: usize = 8192;
