@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::*;
 use crate::config::{Server, Timeouts, UpstreamTls};
-use crate::decide::{Circumstances, Permit, Subject, Verdict, judged_for_test};
+use crate::decide::{Circumstances, Permit, permit_for_test};
 use crate::decode::{Action, Era, Message, Meta, ToolCall};
 use crate::identify::caller_for_test;
 use crate::name::{Revision, ServerName, ToolName};
@@ -94,17 +94,8 @@ fn call(tool: &str, arguments: &str) -> Permit {
         meta: Meta::default(),
         bytes: Bytes::new(),
     };
-    let verdict = Verdict {
-        allow: true,
-        deny: Vec::new(),
-        rules: vec!["readers-read".into()],
-        redact: Vec::new(),
-        cost: 0.5,
-        annotations: serde_json::Map::new(),
-        revision: Revision::parse("r1").unwrap(),
-    };
     let caller = caller_for_test("acme", "alice@acme.example", &["reader"]);
-    judged_for_test(caller, Arc::new(server()), Subject::Server, message, verdict)
+    permit_for_test(caller, Arc::new(server()), message)
 }
 
 fn server() -> Server {
