@@ -243,6 +243,7 @@ pub(crate) fn permit_for_test(caller: Caller, server: Arc<Server>, message: Mess
         cost: 0.0,
         annotations: serde_json::Map::new(),
         revision: Revision::parse("test").unwrap(),
+        constraints: constraint::Constraints::default(),
     };
     judged_for_test(caller, server, Subject::Server, message, verdict)
 }
