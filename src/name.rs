@@ -128,6 +128,13 @@ impl Invocation {
     pub fn parse(text: &str) -> Option<Self> {
         Uuid::try_parse(text).ok().map(Self)
     }
+
+    /// A number from 0 to below 1 that is the invocation's own: its random bits, so that sampling needs no other dice.
+    #[must_use]
+    pub fn chance(&self) -> f64 {
+        let (_, low) = self.0.as_u64_pair();
+        f64::from(u32::try_from(low & 0xffff_ffff).unwrap_or(0)) / 4_294_967_296.0
+    }
 }
 
 impl Default for Invocation {

@@ -29,16 +29,20 @@ mod health;
 mod keeper;
 mod key;
 mod line;
-// pub mod metrics;
+mod mac;
+pub mod metrics;
+mod outcome;
 mod queue;
 mod recover;
 mod segment;
-// pub mod trace;
+pub mod trace;
 pub mod verify;
 mod writer;
 
 pub use key::AuditKey;
-pub use line::{About, Intent, Mac, MacStream, Macs, Outcome, RefusalLine, Status};
+pub use line::{About, Intent, RefusalLine};
+pub use mac::{Mac, MacStream, Macs};
+pub use outcome::{Outcome, Status};
 
 /// How many lines may wait for the disk.
 const CAPACITY: usize = 8192;

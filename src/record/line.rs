@@ -1,21 +1,17 @@
 //! What a line says: who, what, by which rules, and what became of it. Never an argument, never a result.
-//!
-//! # Why keyed hashes
-//! A plain hash of `{"employee": 4711}` is guessed in a second. HMAC-SHA256 under a key of the gate lets an auditor who
-//! holds the key ask "was it these arguments?", and tells everyone else only which calls had the same.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use aws_lc_rs::hmac;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use crate::decide::{Circumstances, Permit, Subject};
 use crate::decode::{Action, Era, Reference};
 use crate::identify::Caller;
 use crate::name::{Invocation, Revision, ServerName, TenantId};
+use crate::record::mac::{Mac, Macs};
+use crate::record::outcome::{Outcome, Status};
 use crate::refusal::Refusal;
-use crate::secret::Key;
 
 /// Free text of a caller is cut to so many bytes: a line is to stay a line.
 const TEXT_MAX: usize = 1024;
@@ -129,136 +125,6 @@ impl<'a> About<'a> {
             Subject::Prompt(name) => Self::Prompt(name),
             Subject::Server => Self::of(action),
         }
-    }
-}
-
-/// How a call ended.
-#[derive(Debug, Clone)]
-pub struct Outcome {
-    /// In one word.
-    pub status: Status,
-    /// The upstream's JSON-RPC error code, where it answered with an error.
-    pub error: Option<i64>,
-    /// Why the gate refused or gave up: [`Refusal::reason`].
-    pub reason: Option<&'static str>,
-    /// The HMAC of the result: [`Macs::of`] or a [`Mac`] that was fed event by event.
-    pub result: Option<Mac>,
-    /// Bytes of the answer from upstream.
-    pub bytes: u64,
-}
-
-impl Outcome {
-    /// An outcome that says no more than its status.
-    #[must_use]
-    pub fn bare(status: Status) -> Self {
-        Self { status, error: None, reason: None, result: None, bytes: 0 }
-    }
-
-    /// The gate gave up after the intent was on the record.
-    #[must_use]
-    pub fn refused(refusal: &Refusal) -> Self {
-        Self { reason: Some(refusal.reason()), ..Self::bare(Status::Refused) }
-    }
-}
-
-/// How a call ended, in one word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Status {
-    /// The server answered with a result.
-    Ok,
-    /// The server answered with a result that says `isError`.
-    ToolError,
-    /// The server answered with a JSON-RPC error, or not as it should.
-    Error,
-    /// The gate gave up before the server had the call.
-    Refused,
-    /// The caller cancelled it or went away.
-    Cancelled,
-    /// Nobody said how it ended: the call was dropped inside the gate.
-    Abandoned,
-    /// The gate does not know: it died, or the answer broke off, while the call was with the server.
-    Unknown,
-}
-
-impl Status {
-    /// All of them.
-    pub const ALL: [Self; 7] = [
-        Self::Ok,
-        Self::ToolError,
-        Self::Error,
-        Self::Refused,
-        Self::Cancelled,
-        Self::Abandoned,
-        Self::Unknown,
-    ];
-
-    /// Its name in the audit and in metrics.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::ToolError => "tool_error",
-            Self::Error => "error",
-            Self::Refused => "refused",
-            Self::Cancelled => "cancelled",
-            Self::Abandoned => "abandoned",
-            Self::Unknown => "unknown",
-        }
-    }
-}
-
-/// Makes keyed hashes of arguments and results.
-#[derive(Debug, Clone)]
-pub struct Macs(hmac::Key);
-
-impl Macs {
-    /// The audit's own key, derived from the gate's.
-    pub(super) fn derive(gate_key: &Key) -> Self {
-        let gate = hmac::Key::new(hmac::HMAC_SHA256, gate_key.expose());
-        let tag = hmac::sign(&gate, b"portcullis audit v1: arguments and results");
-        Self(hmac::Key::new(hmac::HMAC_SHA256, tag.as_ref()))
-    }
-
-    /// The keyed hash of `bytes`.
-    #[must_use]
-    pub fn of(&self, bytes: &[u8]) -> Mac {
-        Mac(hmac::sign(&self.0, bytes))
-    }
-
-    /// A keyed hash that is fed piece by piece.
-    #[must_use]
-    pub fn begin(&self) -> MacStream {
-        MacStream(hmac::Context::with_key(&self.0))
-    }
-}
-
-/// A keyed hash.
-#[derive(Debug, Clone, Copy)]
-pub struct Mac(hmac::Tag);
-
-impl Serialize for Mac {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut text = [0; 64];
-        hex::encode_to_slice(self.0.as_ref(), &mut text).map_err(serde::ser::Error::custom)?;
-        serializer.serialize_str(std::str::from_utf8(&text).map_err(serde::ser::Error::custom)?)
-    }
-}
-
-/// A keyed hash in the making, for an answer that comes event by event.
-#[derive(Clone)]
-pub struct MacStream(hmac::Context);
-
-impl MacStream {
-    /// The next piece.
-    pub fn update(&mut self, bytes: &[u8]) {
-        self.0.update(bytes);
-    }
-
-    /// The hash of all pieces.
-    #[must_use]
-    pub fn finish(self) -> Mac {
-        Mac(self.0.sign())
     }
 }
 

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use dashmap::DashMap;
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+    TextEncoder,
 };
 use std::sync::Arc;
 
@@ -20,9 +21,8 @@ use crate::refusal::Refusal;
 const SERIES_MAX: usize = 10_000;
 
 /// Upper bounds in seconds: from what the gate itself needs to what a slow vendor needs.
-const BUCKETS: [f64; 16] = [
-    0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0, 300.0,
-];
+const BUCKETS: [f64; 16] =
+    [0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0, 300.0];
 
 /// The gate's metrics.
 #[derive(Debug)]
@@ -124,13 +124,33 @@ impl Metrics {
     pub fn new() -> Result<Self, prometheus::Error> {
         let make = Maker(Registry::new());
         Ok(Self {
-            calls: make.counters("calls_total", "Calls that policy allowed", &["method", "server", "tool", "outcome"])?,
-            duration: make.histograms("call_duration_seconds", "From the request to the answer", &["method", "server"])?,
-            upstream: make.histograms("upstream_duration_seconds", "Spent with the server", &["method", "server"])?,
-            refusals: make.counters("refusals_total", "Messages that went no further", &["method", "reason"])?,
+            calls: make.counters(
+                "calls_total",
+                "Calls that policy allowed",
+                &["method", "server", "tool", "outcome"],
+            )?,
+            duration: make.histograms(
+                "call_duration_seconds",
+                "From the request to the answer",
+                &["method", "server"],
+            )?,
+            upstream: make.histograms(
+                "upstream_duration_seconds",
+                "Spent with the server",
+                &["method", "server"],
+            )?,
+            refusals: make.counters(
+                "refusals_total",
+                "Messages that went no further",
+                &["method", "reason"],
+            )?,
             decisions: make.counters("decisions_total", "Decisions of policy", &["how"])?,
             reloads: make.counters("policy_reloads_total", "Reloads of policy", &["outcome"])?,
-            fetches: make.counters("fetches_total", "What the gate fetched for itself", &["what", "outcome"])?,
+            fetches: make.counters(
+                "fetches_total",
+                "What the gate fetched for itself",
+                &["what", "outcome"],
+            )?,
             held: [
                 make.gauge("calls_in_flight", "Messages on their way")?,
                 make.gauge("streams_open", "Open event streams")?,

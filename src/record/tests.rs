@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::*;
 use crate::config::{Server, Timeouts, UpstreamTls};
-use crate::decide::{Circumstances, Permit, Subject, judged_for_test, verdict_for_test};
+use crate::decide::{Circumstances, Permit, Subject, Verdict, judged_for_test};
 use crate::decode::{Action, Era, Message, Meta, ToolCall};
 use crate::identify::caller_for_test;
 use crate::name::{Revision, ServerName, ToolName};
@@ -94,7 +94,7 @@ fn call(tool: &str, arguments: &str) -> Permit {
         meta: Meta::default(),
         bytes: Bytes::new(),
     };
-    let mut verdict = verdict_for_test();
+    let mut verdict = Verdict::for_test();
     verdict.rules = vec!["readers-read".into()];
     verdict.cost = 0.5;
     verdict.revision = Revision::parse("r1").unwrap();
