@@ -253,3 +253,37 @@ test_a_scoped_url_alone_has_the_role_scoped_url if {
 	not authz.allow with input as object.union(question, {"tool": approve}) with data.tenants as acme
 	not authz.allow with input as question with data.tenants as {"acme": {"roles": {}}}
 }
+
+test_a_deny_rule_applies_where_all_of_it_does if {
+	every rule in [
+		{"servers": ["netsuite"]}, {"servers": ["tag:erp"]}, {"servers": ["*"]}, {"roles": ["developer"]},
+		{"tools": ["list_*"]}, {"tags": ["invoices"]}, {"methods": ["read"]}, {"methods": ["list"]},
+		{"unless_roles": ["administrator"]}, {"servers": ["netsuite"], "tools": ["*invoices"], "roles": ["developer"]},
+	] {
+		count(authz.deny) == 1 with input as ask(["developer"], list_invoices) with data.tenants as {"acme": {"roles": {}, "deny": [rule]}}
+	}
+	every rule in [
+		{"servers": ["sap"]}, {"servers": ["tag:sales"]}, {"roles": ["clerk"]}, {"tools": ["get_*"]}, {"tags": ["vendors"]},
+		{"methods": ["write", "delete"]}, {"unless_roles": ["developer"]}, {"resources": ["*"]}, {"prompts": ["*"]},
+		{"servers": ["sap"], "tools": ["*invoices"], "roles": ["developer"]},
+	] {
+		count(authz.deny) == 0 with input as ask(["developer"], list_invoices) with data.tenants as {"acme": {"roles": {}, "deny": [rule]}}
+	}
+}
+
+test_a_deny_rule_on_resources_and_prompts if {
+	count(authz.deny) == 1 with input as read(["reader"], "file:///pub/a") with data.tenants as {"acme": {"roles": {}, "deny": [{"resources": ["file:*"]}]}}
+	count(authz.deny) == 1 with input as read(["reader"], "x://../file") with data.tenants as {"acme": {"roles": {}, "deny": [{"resources": ["file:*"]}]}}
+	count(authz.deny) == 0 with input as read(["reader"], "memo://one") with data.tenants as {"acme": {"roles": {}, "deny": [{"resources": ["file:*"]}]}}
+	count(authz.deny) == 1 with input as prompt(["reader"], "root") with data.tenants as {"acme": {"roles": {}, "deny": [{"prompts": ["ro*"]}]}}
+	count(authz.deny) == 0 with input as prompt(["reader"], "hello") with data.tenants as {"acme": {"roles": {}, "deny": [{"prompts": ["ro*"]}]}}
+}
+
+test_a_star_at_either_end_or_in_the_middle if {
+	every pattern in ["*", "list_*", "*_invoices", "*netsuite*", "list_*_invoices", "list_all_netsuite_invoices"] {
+		authz.allow with input as ask(["r"], list_invoices) with data.tenants as {"acme": {"roles": {"r": [{"servers": ["netsuite"], "tools": ["zzz", pattern]}]}}}
+	}
+	every pattern in ["list", "list_", "get_*", "*_vendors", "*sap*", "list_*_vendors", "LIST_*", "ist_*"] {
+		not authz.allow with input as ask(["r"], list_invoices) with data.tenants as {"acme": {"roles": {"r": [{"servers": ["netsuite"], "tools": ["zzz", pattern]}]}}}
+	}
+}

@@ -14,7 +14,7 @@ deny contains {"code": code, "message": message} if {
 
 spares(rule) if {
 	is_array(rule.servers)
-	not reaches_server(rule)
+	count({server | some server in rule.servers; server_terms[server]}) == 0
 }
 
 spares(rule) if {
