@@ -8,11 +8,33 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use globset::GlobMatcher;
 use http::HeaderName;
 
-use crate::name::{AgentId, ServerName, TenantId, UserId};
-use crate::secret::{Key, Secret};
+use crate::name::{ServerName, TenantId};
+
+mod callers;
+mod fill;
+mod keys;
+mod leaf;
+mod load;
+mod parse;
+mod problem;
+mod raw;
+mod report;
+mod schema;
+mod show;
+mod source;
+mod structure;
+mod upstream;
+mod yaml;
+
+pub use callers::{
+    ApiKey, CertificateRule, Certificates, Claims, Identity, Issuer, KeySource, Static, Tenancy,
+};
+pub use fill::{Env, ProcessEnv};
+pub use problem::{BadConfig, Finding, Warning};
+pub use schema::schema;
+pub use upstream::{Account, Credential, SecretSource, Server, Timeouts, ToolRule, UpstreamTls};
 
 /// Everything that a gate is built from.
 #[derive(Debug)]
@@ -118,252 +140,6 @@ pub struct Limits {
 pub struct Admin {
     /// Its address; loopback unless the operator says otherwise. `None`: there is none.
     pub address: Option<SocketAddr>,
-}
-
-/// How callers prove who they are.
-#[derive(Debug)]
-pub struct Identity {
-    /// Issuers of JWT access tokens.
-    pub issuers: Vec<Issuer>,
-    /// API keys by their SHA-256.
-    pub api_keys: Vec<ApiKey>,
-    /// How client certificates are mapped; `None`: they prove nothing.
-    pub certificates: Option<Certificates>,
-    /// The caller that a request without any proof is; only where every listener is loopback.
-    pub anonymous: Option<Static>,
-    /// Whether scoped URLs need a second factor unless they say otherwise.
-    pub second_factor: bool,
-    /// The gate's own key: HMAC of scoped URL tokens, sealing of session ids.
-    pub gate_key: Key,
-}
-
-/// An issuer of JWT access tokens (RFC 9068).
-#[derive(Debug, Clone)]
-pub struct Issuer {
-    /// `iss`, compared exactly.
-    pub issuer: String,
-    /// Accepted audiences, compared exactly. Never empty.
-    pub audiences: Vec<String>,
-    /// Where its keys are.
-    pub keys: KeySource,
-    /// Which claims mean what.
-    pub claims: Claims,
-    /// Tolerated clock skew, at most 60 s.
-    pub leeway: Duration,
-    /// Whether `typ` must be `at+jwt` (RFC 9068 section 4).
-    pub require_at_jwt: bool,
-    /// Scopes that every call needs; a token without them is told so.
-    pub scopes: Vec<String>,
-}
-
-/// Where an issuer's keys are.
-#[derive(Debug, Clone)]
-pub enum KeySource {
-    /// A JWKS document at a URL, refreshed.
-    Url {
-        /// The URL.
-        url: String,
-        /// How often it is fetched.
-        refresh: Duration,
-        /// How long known keys stay good while it cannot be fetched.
-        max_stale: Duration,
-    },
-    /// A JWKS document in a file, read again when it changes.
-    File(PathBuf),
-}
-
-/// Which claims mean what: JSON Pointers (RFC 6901) into the token's claims.
-#[derive(Debug, Clone)]
-pub struct Claims {
-    /// The tenant: an organisation, an agent, or a user, as the operator decides.
-    pub tenant: Tenancy,
-    /// The user.
-    pub user: Option<String>,
-    /// The agent.
-    pub agent: Option<String>,
-    /// Roles: a string, a space-separated string, or an array.
-    pub roles: Option<String>,
-    /// Groups, likewise.
-    pub groups: Option<String>,
-    /// Attributes by their name in policy.
-    pub attributes: BTreeMap<String, String>,
-}
-
-/// What a tenant is for an issuer.
-#[derive(Debug, Clone)]
-pub enum Tenancy {
-    /// The value of a claim.
-    Claim(String),
-    /// Always the same.
-    Fixed(TenantId),
-}
-
-/// An API key. Only its hash is configured.
-#[derive(Debug, Clone)]
-pub struct ApiKey {
-    /// SHA-256 of the key.
-    pub sha256: [u8; 32],
-    /// Whom it stands for.
-    pub who: Static,
-    /// When it ends.
-    pub expires_at: Option<jiff::Timestamp>,
-}
-
-/// A caller as configured.
-#[derive(Debug, Clone)]
-pub struct Static {
-    /// The tenant.
-    pub tenant: TenantId,
-    /// The user, if one.
-    pub user: Option<UserId>,
-    /// The agent, if one.
-    pub agent: Option<AgentId>,
-    /// Its roles.
-    pub roles: Vec<Arc<str>>,
-    /// Its groups.
-    pub groups: Vec<Arc<str>>,
-    /// Its attributes.
-    pub attributes: BTreeMap<String, serde_json::Value>,
-}
-
-/// How client certificates are mapped to callers: the first rule whose conditions all hold.
-#[derive(Debug, Clone)]
-pub struct Certificates {
-    /// The rules.
-    pub rules: Vec<CertificateRule>,
-}
-
-/// One rule of [`Certificates`].
-#[derive(Debug, Clone)]
-pub struct CertificateRule {
-    /// The subject's common name must match.
-    pub common_name: Option<GlobMatcher>,
-    /// One of the subject's alternative names must match.
-    pub alternative_name: Option<GlobMatcher>,
-    /// The certificate's own SHA-256.
-    pub sha256: Option<[u8; 32]>,
-    /// Whom it stands for.
-    pub who: Static,
-}
-
-/// One upstream MCP server.
-#[derive(Debug)]
-pub struct Server {
-    /// Its name.
-    pub name: ServerName,
-    /// Its URL (`http` or `https`).
-    pub url: http::Uri,
-    /// Its tags.
-    pub tags: Vec<Arc<str>>,
-    /// Whether its tools' annotations are believed.
-    pub trust_annotations: bool,
-    /// What the operator says of its tools: the first pattern that matches wins.
-    pub tools: Vec<ToolRule>,
-    /// TLS towards it.
-    pub tls: UpstreamTls,
-    /// Times.
-    pub timeouts: Timeouts,
-    /// Whether HTTP/2 is spoken where the server offers it.
-    pub http2: bool,
-    /// Whether the Txn-Token carries the caller's roles.
-    pub vouch_roles: bool,
-}
-
-/// What the operator says of tools that match a pattern.
-#[derive(Debug, Clone)]
-pub struct ToolRule {
-    /// A glob on the tool's name.
-    pub pattern: GlobMatcher,
-    /// Its operation.
-    pub operation: Option<Arc<str>>,
-    /// Its tags.
-    pub tags: Vec<Arc<str>>,
-}
-
-/// TLS towards a server.
-#[derive(Debug, Clone, Default)]
-pub struct UpstreamTls {
-    /// Authorities instead of the system's, in PEM.
-    pub authorities: Option<PathBuf>,
-    /// The client certificate and its key, in PEM.
-    pub client: Option<(PathBuf, PathBuf)>,
-}
-
-/// Times towards a server.
-#[derive(Debug, Clone)]
-pub struct Timeouts {
-    /// TCP and TLS.
-    pub connect: Duration,
-    /// Between two reads of an answer; event streams have only `total`.
-    pub read: Duration,
-    /// The whole call.
-    pub total: Duration,
-    /// Silence on an event stream.
-    pub stream_idle: Duration,
-}
-
-/// One tenant's connection to one server.
-#[derive(Debug)]
-pub struct Account {
-    /// The tenant.
-    pub tenant: TenantId,
-    /// The server.
-    pub server: ServerName,
-    /// The URL, where it is the tenant's own. Not the operator's: it is guarded against private addresses.
-    pub url: Option<http::Uri>,
-    /// With what the gate authenticates.
-    pub credential: Credential,
-    /// How many calls at once.
-    pub slots: Option<NonZeroU32>,
-}
-
-/// With what the gate authenticates at a server.
-#[derive(Debug)]
-pub enum Credential {
-    /// Nothing: the server takes none.
-    None,
-    /// `Authorization: Bearer`.
-    Bearer(SecretSource),
-    /// `Authorization: Basic`.
-    Basic {
-        /// The user name.
-        user: String,
-        /// The password.
-        password: SecretSource,
-    },
-    /// A header of its own.
-    Header {
-        /// The header's name.
-        name: HeaderName,
-        /// Its value.
-        value: SecretSource,
-    },
-    /// OAuth 2.0 client credentials (RFC 6749 section 4.4).
-    ClientCredentials {
-        /// The token endpoint.
-        token_url: String,
-        /// The client's id.
-        client_id: String,
-        /// The client's secret.
-        client_secret: SecretSource,
-        /// Scopes to ask for.
-        scopes: Vec<String>,
-        /// The resource to ask for (RFC 8707).
-        resource: Option<String>,
-        /// Whether the client authenticates in the body instead of by Basic.
-        in_body: bool,
-    },
-}
-
-/// Where a secret is.
-#[derive(Debug)]
-pub enum SecretSource {
-    /// In a file that is read at each lease.
-    File(PathBuf),
-    /// Sealed in the store under the tenant and server.
-    Sealed,
-    /// In the configuration, which `check` warns about.
-    Inline(Secret),
 }
 
 /// Policy.
@@ -475,3 +251,23 @@ pub struct Telemetry {
     /// Whether logs are JSON lines.
     pub json_logs: bool,
 }
+
+/// A server made up for a test of another room.
+#[cfg(test)]
+pub(crate) fn server_for_test(name: &str, url: &str) -> Server {
+    let second = Duration::from_secs(1);
+    Server {
+        name: ServerName::parse(name).unwrap(),
+        url: url.parse().unwrap(),
+        tags: Vec::new(),
+        trust_annotations: false,
+        tools: Vec::new(),
+        tls: UpstreamTls::default(),
+        timeouts: Timeouts { connect: second, read: second, total: second, stream_idle: second },
+        http2: false,
+        vouch_roles: false,
+    }
+}
+
+#[cfg(test)]
+mod tests;

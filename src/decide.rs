@@ -1,4 +1,32 @@
 //! Whether it may happen: a question → [`Permit`], or a refusal with reasons.
+//!
+//! # Why a list and a call cannot disagree
+//! What a list shows is what the question of its use ([`Subject::used_by`]) answers with `phase: "list"` and no arguments.
+//! A call asks the same question first: what its caller is not shown does not exist for them. A rule of `deny` hides
+//! too, unless it says `input.phase == "call"`: then the thing is shown, and its use refused with the reason.
+//!
+//! # Why verdicts are kept
+//! A verdict says nothing of the arguments, which `constraints` hold. It depends on the paths of `input` that the policy
+//! reads, and on nothing else; so it is kept under their exact values, unless the policy reads time, chance or usage.
+
+mod builtin;
+mod bundle;
+mod check;
+mod constraint;
+mod contract;
+mod engine;
+mod explain;
+mod key;
+mod paths;
+mod problem;
+mod rates;
+mod reads;
+mod rego;
+pub mod watch;
+mod yaml;
+
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -9,6 +37,11 @@ use crate::config::Server;
 use crate::decode::Message;
 use crate::identify::Caller;
 use crate::name::{Invocation, Revision};
+use crate::refusal::Refusal;
+
+pub use engine::Decide;
+pub use explain::{Explanation, Outcome};
+pub use problem::PolicyProblem;
 
 /// What a message is about, as policy sees it.
 #[derive(Debug, Clone)]
@@ -21,6 +54,35 @@ pub enum Subject {
     Prompt(Arc<str>),
     /// The server itself: `initialize`, lists, `ping`, …
     Server,
+}
+
+impl Subject {
+    /// The method by which it is used, which is what a list asks about; the server itself has none.
+    #[must_use]
+    pub fn used_by(&self) -> Option<&'static str> {
+        match self {
+            Self::Tool(_) => Some("tools/call"),
+            Self::Resource(_) => Some("resources/read"),
+            Self::Prompt(_) => Some("prompts/get"),
+            Self::Server => None,
+        }
+    }
+}
+
+/// Whether a list is asked about, or a use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    List,
+    Call,
+}
+
+impl Phase {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::List => "list",
+            Self::Call => "call",
+        }
+    }
 }
 
 /// The circumstances of a request that policy may read.
@@ -88,6 +150,48 @@ pub struct Verdict {
     pub annotations: serde_json::Map<String, serde_json::Value>,
     /// The policy's revision.
     pub revision: Revision,
+    pub(in crate::decide) constraints: constraint::Constraints,
+}
+
+impl Verdict {
+    /// A tool's input schema with the constraints in it, so that a model sees what it may give; `None`: unchanged. All
+    /// else in it stays byte for byte.
+    #[must_use]
+    pub fn narrow(&self, input_schema: &RawValue) -> Option<Box<RawValue>> {
+        self.constraints.narrow(input_schema)
+    }
+}
+
+/// What a list shows of one thing.
+#[derive(Debug)]
+pub enum Sight {
+    /// Nothing: for this caller it does not exist.
+    Hidden,
+    /// It is shown, narrowed by the verdict.
+    Shown(Arc<Verdict>),
+}
+
+/// A message that policy refused: what the answer and the audit are made from.
+#[derive(Debug)]
+pub struct Denied {
+    /// What the caller is told.
+    pub refusal: Refusal,
+    /// The message that was judged.
+    pub message: Message,
+    /// Who asked.
+    pub caller: Arc<Caller>,
+    /// Of which server.
+    pub server: Arc<Server>,
+    /// About what.
+    pub subject: Subject,
+    /// Rules that would have allowed it; for the audit.
+    pub rules: Vec<Arc<str>>,
+    /// The reasons of the rules that denied it, also where the caller is not told: code and message; for the audit.
+    pub deny: Vec<(Option<String>, String)>,
+    /// The policy that refused.
+    pub revision: Revision,
+    /// The message in flight.
+    pub invocation: Invocation,
 }
 
 impl Permit {
@@ -125,5 +229,39 @@ impl Permit {
     #[must_use]
     pub fn invocation(&self) -> Invocation {
         self.invocation
+    }
+}
+
+/// A permit made up for a test of another room.
+#[cfg(test)]
+pub(crate) fn permit_for_test(caller: Caller, server: Arc<Server>, message: Message) -> Permit {
+    let verdict = Verdict {
+        allow: true,
+        deny: Vec::new(),
+        rules: Vec::new(),
+        redact: Vec::new(),
+        cost: 0.0,
+        annotations: serde_json::Map::new(),
+        revision: Revision::parse("test").unwrap(),
+    };
+    judged_for_test(caller, server, Subject::Server, message, verdict)
+}
+
+/// The same with what policy said.
+#[cfg(test)]
+pub(crate) fn judged_for_test(
+    caller: Caller,
+    server: Arc<Server>,
+    subject: Subject,
+    message: Message,
+    verdict: Verdict,
+) -> Permit {
+    Permit {
+        caller: Arc::new(caller),
+        server,
+        subject,
+        message,
+        verdict: Arc::new(verdict),
+        invocation: Invocation::new(),
     }
 }

@@ -1,9 +1,86 @@
 //! What is being asked: bytes → exactly one checked MCP message of a known era.
+//!
+//! # Why
+//! Servers disagree about what a body says: which of two duplicate keys counts, whether `Name` is `name`, what a BOM or
+//! a charset means, whether an array is a batch. A gate that picks one reading is passed by a message that the server
+//! reads in another way. So there is one canonical form, everything else is refused, and the server is sent the very
+//! bytes that were judged. All JSON is read by `serde_json`: a second parser would be a second reading.
+
+mod action;
+mod envelope;
+mod json;
+mod keys;
+mod media;
+mod message;
+mod method;
+mod mirror;
+mod object;
+pub mod param_headers;
+mod params;
+pub mod reply;
+pub mod splice;
+pub mod sse;
+mod version;
+
+#[cfg(test)]
+mod tests;
 
 use bytes::Bytes;
+use http::Method;
 use serde_json::value::RawValue;
 
+pub use self::param_headers::{ParamHeaders, check_params};
+use crate::inbound::Head;
 use crate::name::ToolName;
+use crate::refusal::Refusal;
+
+/// Reads one request: one message, or the batch that a 2025-03-26 session may send.
+///
+/// `session` is the revision that the legacy session negotiated, where one is known; `depth` is how many objects and
+/// arrays may lie in one another, the message itself being the first (120 at most).
+///
+/// # Errors
+/// Whatever is not exactly one canonical message, with the id (where it could be read) and the era that the answer
+/// needs.
+pub fn decode(
+    head: &Head,
+    body: Bytes,
+    session: Option<Version>,
+    depth: usize,
+) -> Result<Decoded, Box<Rejected>> {
+    if head.method == Method::POST {
+        return message::post(head, &body, session, depth);
+    }
+    let bare = if head.method == Method::GET {
+        message::bare(head, &body, session, Action::OpenStream)
+    } else if head.method == Method::DELETE {
+        message::bare(head, &body, session, Action::EndSession)
+    } else {
+        Err(Refusal::MethodNotAllowed { allow: "POST, GET, DELETE" })
+    };
+    let rejected = |refusal| Box::new(Rejected { refusal, id: None, era: version::header_era(head) });
+    bare.map(Decoded::One).map_err(rejected)
+}
+
+/// What one request holds.
+#[derive(Debug)]
+pub enum Decoded {
+    /// One message.
+    One(Message),
+    /// A batch (2025-03-26 only), never empty; each message was judged alone and keeps its own bytes.
+    Batch(Vec<Message>),
+}
+
+/// A request that is refused before anyone asks whether it may happen.
+#[derive(Debug)]
+pub struct Rejected {
+    /// Why.
+    pub refusal: Refusal,
+    /// The message's id, where there is exactly one and it is valid.
+    pub id: Option<RequestId>,
+    /// The era, which the HTTP status depends on.
+    pub era: Era,
+}
 
 /// Legacy (2024-11-05 … 2025-11-25, with a session) or modern (2026-07-28, stateless).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -14,8 +91,8 @@ pub enum Era {
     Modern,
 }
 
-/// A protocol revision that the gate knows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// A protocol revision that the gate knows, oldest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Version {
     /// 2024-11-05.
     V2024_11_05,
@@ -29,12 +106,12 @@ pub enum Version {
     V2026_07_28,
 }
 
-/// A JSON-RPC id: a string or an integer, kept as its exact text.
+/// A JSON-RPC id: a string or an integer of 64 bits. Two are equal when they mean the same, however they were escaped.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RequestId(pub(in crate::decode) Box<str>);
 
 impl RequestId {
-    /// The JSON text of the id, as it came.
+    /// The JSON text of the id, in the one spelling that the gate gives it.
     #[must_use]
     pub fn as_json(&self) -> &str {
         &self.0
@@ -46,17 +123,17 @@ impl RequestId {
 pub struct Message {
     /// The era.
     pub era: Era,
-    /// The revision, where the message says it (legacy: by header, which may be absent).
+    /// The revision, where the message says it, or else its session does (legacy: by header, which may be absent).
     pub version: Option<Version>,
-    /// The id; `None`: a notification (or a response, which carries the id of another's request).
+    /// The id; `None`: a notification, a GET, a DELETE. With [`Action::Respond`] it is the id of the server's request.
     pub id: Option<RequestId>,
-    /// The method; a response has none.
+    /// The method; empty for a response, a GET and a DELETE.
     pub method: &'static str,
     /// What it asks for.
     pub action: Action,
     /// What `_meta` says.
     pub meta: Meta,
-    /// The exact bytes of this message.
+    /// The exact bytes of this message: a slice of the body, not a copy.
     pub bytes: Bytes,
 }
 
@@ -210,4 +287,10 @@ pub enum Notification {
     RootsListChanged,
     /// `notifications/tasks/status`.
     TaskStatus,
+}
+
+/// An id made up for a test of another room.
+#[cfg(test)]
+pub(crate) fn request_id_for_test(json: &str) -> RequestId {
+    RequestId(json.into())
 }

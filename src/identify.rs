@@ -1,4 +1,23 @@
 //! Who is calling: `Head` → [`Caller`].
+//!
+//! # Why one order and no second chance
+//! The scoped URL first, where the target is one; then a JWT or an API key; then the client certificate; then, where the operator
+//! allows it, nobody in particular. The first proof that is there decides: where it fails, the request is refused and no weaker
+//! proof is looked at.
+
+mod certificate;
+pub mod challenge;
+mod clock;
+mod jwt;
+pub mod key;
+mod presented;
+mod principal;
+pub mod problem;
+mod proof;
+pub mod session;
+#[cfg(test)]
+mod tests;
+pub mod url;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,7 +25,155 @@ use std::time::SystemTime;
 
 use serde_json::Value;
 
+use crate::config;
+use crate::identify::certificate::Rules;
+use crate::identify::challenge::Challenges;
+use crate::identify::clock::Clock;
+use crate::identify::jwt::Tokens;
+use crate::identify::key::ApiKeys;
+use crate::identify::presented::{Presented, presented};
+use crate::identify::problem::IdentityProblem;
+use crate::identify::proof::{BadProof, Found};
+use crate::identify::url::ScopedUrls;
+use crate::inbound::{Head, Target};
 use crate::name::{AgentId, ServerName, TenantId, UrlId, UserId};
+use crate::refusal::Refusal;
+use crate::secret::Secret;
+
+/// A gate key shorter than this could be guessed.
+const SHORTEST_GATE_KEY: usize = 32;
+
+/// Finds out who calls.
+#[derive(Debug)]
+pub struct Identify {
+    urls: Arc<ScopedUrls>,
+    tokens: Tokens,
+    keys: ApiKeys,
+    certificates: Rules,
+    anonymous: Option<Arc<Caller>>,
+    challenges: Challenges,
+    clock: Clock,
+}
+
+impl Identify {
+    /// Made from the configuration. Key files are read; key URLs are fetched with the first token.
+    ///
+    /// # Errors
+    /// Every mistake in the configuration, at once.
+    pub fn new(
+        identity: &config::Identity,
+        public_url: &str,
+        urls: Arc<ScopedUrls>,
+    ) -> Result<Self, Vec<IdentityProblem>> {
+        Self::with_clock(identity, public_url, urls, Clock::system())
+    }
+
+    fn with_clock(
+        identity: &config::Identity,
+        public_url: &str,
+        urls: Arc<ScopedUrls>,
+        clock: Clock,
+    ) -> Result<Self, Vec<IdentityProblem>> {
+        let mut problems = Vec::new();
+        if identity.gate_key.expose().len() < SHORTEST_GATE_KEY {
+            problems.push(IdentityProblem::new(
+                "identity.gate_key",
+                "the key is shorter than 32 bytes",
+                "leave the key out, and the gate makes one; or write 32 random bytes",
+            ));
+        }
+        let this = Self {
+            urls,
+            tokens: Tokens::new(&identity.issuers, clock.clone(), &mut problems),
+            keys: ApiKeys::new(&identity.api_keys, &mut problems),
+            certificates: Rules::new(identity.certificates.as_ref(), &mut problems),
+            anonymous: identity
+                .anonymous
+                .as_ref()
+                .map(|who| Arc::new(Caller::configured(who, Authentication::by(Proof::Anonymous)))),
+            challenges: challenges(identity, public_url),
+            clock,
+        };
+        if problems.is_empty() { Ok(this) } else { Err(problems) }
+    }
+
+    /// Who makes this request.
+    ///
+    /// # Errors
+    /// [`Refusal::UnknownUrl`], [`Refusal::NotAuthenticated`] where no proof came, [`Refusal::BadCredential`] and
+    /// [`Refusal::InsufficientScope`] where one came and failed, [`Refusal::IdentityUnavailable`] where it cannot be checked now.
+    pub async fn caller(&self, head: &Head) -> Result<Arc<Caller>, Refusal> {
+        match &head.target {
+            Target::ScopedUrl(token) => self.holder(token, head).await,
+            Target::Server(_) => self.direct(head).await,
+        }
+    }
+
+    /// The scoped URLs.
+    #[must_use]
+    pub fn urls(&self) -> &Arc<ScopedUrls> {
+        &self.urls
+    }
+
+    /// The metadata document and the `WWW-Authenticate` header.
+    #[must_use]
+    pub fn challenges(&self) -> &Challenges {
+        &self.challenges
+    }
+
+    async fn direct(&self, head: &Head) -> Result<Arc<Caller>, Refusal> {
+        let found = match self.credential(head).await {
+            Found::Nothing => self.certificates.find(head.certificate.as_deref()),
+            tried @ (Found::Valid(_) | Found::Invalid(_)) => tried,
+        };
+        match found {
+            Found::Valid(caller) => Ok(caller),
+            Found::Invalid(bad) => Err(refused(bad)),
+            Found::Nothing => self.anonymous.clone().ok_or(Refusal::NotAuthenticated),
+        }
+    }
+
+    /// The holder of a scoped URL. With a credential besides they are who that says, narrowed to the URL; but a URL of another
+    /// tenant does not exist for them.
+    async fn holder(&self, token: &Secret, head: &Head) -> Result<Arc<Caller>, Refusal> {
+        let url = self.urls.live(token.expose()).await?;
+        match self.credential(head).await {
+            Found::Nothing if url.needs_second_factor => Err(Refusal::NotAuthenticated),
+            Found::Nothing => Ok(Arc::clone(&url.caller)),
+            Found::Invalid(bad) => Err(refused(bad)),
+            Found::Valid(caller) if caller.tenant != url.caller.tenant => Err(Refusal::UnknownUrl),
+            Found::Valid(caller) => {
+                Ok(Arc::new(Caller { scope: url.caller.scope.clone(), ..Caller::clone(&caller) }))
+            }
+        }
+    }
+
+    /// The JWT or API key in the headers.
+    async fn credential(&self, head: &Head) -> Found {
+        match presented(&head.headers) {
+            Err(bad) => Found::Invalid(bad),
+            Ok(Presented::Nothing) => Found::Nothing,
+            Ok(Presented::ApiKey(key)) => self.keys.find(key, self.clock.now()),
+            Ok(Presented::Jwt(token)) => self.tokens.find(token, head.certificate.as_deref()).await,
+        }
+    }
+}
+
+fn refused(bad: BadProof) -> Refusal {
+    tracing::info!(why = %bad, "Credential refused");
+    bad.into()
+}
+
+fn challenges(identity: &config::Identity, public_url: &str) -> Challenges {
+    let issuers = identity.issuers.iter().map(|issuer| issuer.issuer.clone()).collect();
+    let mut scopes: Vec<String> = Vec::new();
+    for scope in identity.issuers.iter().flat_map(|issuer| &issuer.scopes) {
+        if !scopes.contains(scope) {
+            scopes.push(scope.clone());
+        }
+    }
+    Challenges::new(public_url, issuers, scopes)
+}
 
 /// Who acts for the tenant on this request, and how they proved it. Only `identify` makes one.
 #[derive(Debug, Clone)]
@@ -78,7 +245,27 @@ pub struct Scope {
     pub expires_at: Option<jiff::Timestamp>,
 }
 
+impl Authentication {
+    /// By something that names no issuer, scope or time.
+    fn by(kind: Proof) -> Self {
+        Self { kind, issuer: None, scopes: Vec::new(), at: None }
+    }
+}
+
 impl Caller {
+    fn configured(who: &config::Static, authentication: Authentication) -> Self {
+        Self {
+            tenant: who.tenant.clone(),
+            user: who.user.clone(),
+            agent: who.agent.clone(),
+            roles: who.roles.clone(),
+            groups: who.groups.clone(),
+            attributes: who.attributes.clone(),
+            authentication,
+            scope: None,
+        }
+    }
+
     /// The tenant.
     #[must_use]
     pub fn tenant(&self) -> &TenantId {
@@ -140,5 +327,14 @@ pub(crate) fn caller_for_test(tenant: &str, user: &str, roles: &[&str]) -> Calle
         attributes: BTreeMap::new(),
         authentication: Authentication { kind: Proof::ApiKey, issuer: None, scopes: Vec::new(), at: None },
         scope: None,
+    }
+}
+
+#[cfg(test)]
+impl Caller {
+    /// The same caller with one more attribute.
+    pub(crate) fn with_attribute(mut self, name: &str, value: Value) -> Self {
+        self.attributes.insert(name.to_owned(), value);
+        self
     }
 }

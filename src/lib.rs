@@ -17,12 +17,22 @@
 //! | `respond` | what is the caller told? | `Answer` |
 
 pub mod catalogue;
+pub mod cli;
 pub mod config;
+pub mod credential;
 pub mod decide;
 pub mod decode;
+pub mod forward;
+pub mod gateway;
+pub mod govern;
 pub mod identify;
 pub mod inbound;
+pub mod listen;
 pub mod name;
+pub mod record;
 pub mod refusal;
+pub mod respond;
+pub mod run;
 pub mod secret;
 pub mod store;
+pub mod vouch;

@@ -104,6 +104,13 @@ name!(
     Revision, max 128, slug
 );
 
+impl Revision {
+    /// The revision of a hexadecimal digest.
+    pub(crate) fn from_digest(hex: &str) -> Self {
+        Self(hex.into())
+    }
+}
+
 /// One message in flight: in the audit, the trace, the token and the error that the agent sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]

@@ -77,7 +77,11 @@ pub enum Refusal {
     /// JSON, but not one valid message (-32600).
     #[error("not a valid message: {0}")]
     Invalid(String),
-    /// A valid message with invalid params (-32602).
+    /// `params` that no method has: not an object, or without the `_meta` that a modern request must carry. Answered
+    /// with HTTP 400 in every era (-32602).
+    #[error("invalid params: {0}")]
+    MalformedParams(String),
+    /// A valid message with params that its method does not take, answered with HTTP 200 (-32602).
     #[error("invalid params: {0}")]
     BadParams(String),
     /// Header and body disagree (-32020).
@@ -178,6 +182,10 @@ pub enum Refusal {
         retry: Option<Duration>,
     },
 
+    /// The client went away before it was answered; nobody reads this.
+    #[error("the client went away")]
+    ClientGone,
+
     // record
     /// The audit record could not be written: nothing was forwarded.
     #[error("the call could not be recorded, so it was not made")]
@@ -185,6 +193,55 @@ pub enum Refusal {
     /// A defect of the gate.
     #[error("internal error")]
     Internal,
+}
+
+impl Refusal {
+    /// Why, in one word of a closed list: in the audit and as a label of metrics.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::ForeignHost => "foreign_host",
+            Self::ForeignOrigin => "foreign_origin",
+            Self::NoSuchPath => "no_such_path",
+            Self::MethodNotAllowed { .. } => "method_not_allowed",
+            Self::BadHttp(_) => "bad_http",
+            Self::HeaderTooLarge { .. } => "header_too_large",
+            Self::BodyTooLarge { .. } => "body_too_large",
+            Self::BodyTimeout => "body_timeout",
+            Self::Overloaded(_) => "overloaded",
+            Self::UnknownUrl => "unknown_url",
+            Self::NotAuthenticated => "not_authenticated",
+            Self::BadCredential(_) => "bad_credential",
+            Self::IdentityUnavailable => "identity_unavailable",
+            Self::InsufficientScope { .. } => "insufficient_scope",
+            Self::UnsupportedMedia(_) => "unsupported_media",
+            Self::NotJson(_) => "not_json",
+            Self::Invalid(_) => "invalid_message",
+            Self::MalformedParams(_) => "malformed_params",
+            Self::BadParams(_) => "bad_params",
+            Self::HeaderMismatch(_) => "header_mismatch",
+            Self::UnsupportedVersion { .. } => "unsupported_version",
+            Self::UnknownMethod(_) => "unknown_method",
+            Self::UnknownSession => "unknown_session",
+            Self::SessionRequired => "session_required",
+            Self::UnknownTool(_) => "unknown_tool",
+            Self::NotFound(_) => "not_found",
+            Self::Denied { .. } => "denied",
+            Self::Constrained { .. } => "constrained",
+            Self::PolicyFailed => "policy_failed",
+            Self::NeedsReauth { .. } => "needs_reauth",
+            Self::NoAccount(_) => "no_account",
+            Self::CredentialUnavailable { .. } => "credential_unavailable",
+            Self::Unreachable { .. } => "unreachable",
+            Self::TimedOut { .. } => "timed_out",
+            Self::BadAnswer { .. } => "bad_answer",
+            Self::UpstreamBusy { .. } => "upstream_busy",
+            Self::ClientGone => "client_gone",
+            Self::NotRecorded => "not_recorded",
+            Self::Internal => "internal",
+            Self::TooMany(exhausted) => exhausted.what.reason(),
+        }
+    }
 }
 
 /// What is used up, and when there is more.
@@ -224,4 +281,19 @@ pub enum Limit {
     /// The tenant's budget.
     #[error("the tenant's budget is")]
     Budget,
+}
+
+impl Limit {
+    /// Which limit, in one word of a closed list.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::TenantRate => "tenant_rate",
+            Self::UserRate => "user_rate",
+            Self::AgentRate(_) => "agent_rate",
+            Self::ToolRate(_) => "tool_rate",
+            Self::Slots => "slots",
+            Self::Budget => "budget",
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! Where state is kept: one trait, engines behind it. Every key begins with the tenant, or is a keyed hash.
 
+pub mod file;
+
 use async_trait::async_trait;
 
 /// The tables. Each is a space of its own.

@@ -1,0 +1,104 @@
+//! What the gate costs per call, beside a bare Pingora proxy and the server itself, in one run.
+//!
+//! Every target is a process of its own with one worker thread; the load and the server are others. CPU per call is the
+//! target's own user and system time. Targets take turns within each round, so that a machine whose speed drifts slows
+//! all of them; ratios are medians over rounds.
+//!
+//! `cargo bench --bench gate` (`-- --short` in under a minute).
+
+mod gate {
+    pub mod bare;
+    pub mod fixture;
+    pub mod load;
+    pub mod mock;
+    pub mod process;
+    pub mod report;
+    pub mod streams;
+}
+
+use std::time::Duration;
+
+use gate::fixture::{Fixture, Scenario};
+use gate::load::{self, Pace};
+use gate::process::Target;
+use gate::report::{Report, Sample};
+
+/// How long and how often is measured.
+struct Plan {
+    rounds: usize,
+    burst: Duration,
+    paced: Duration,
+    streams: usize,
+}
+
+impl Plan {
+    fn of(short: bool) -> Self {
+        match short {
+            true => Self {
+                rounds: 3,
+                burst: Duration::from_millis(700),
+                paced: Duration::from_secs(1),
+                streams: 1_000,
+            },
+            false => Self {
+                rounds: 7,
+                burst: Duration::from_secs(2),
+                paced: Duration::from_secs(4),
+                streams: 10_000,
+            },
+        }
+    }
+}
+
+fn main() {
+    if let Some(role) = gate::process::role() {
+        return role.run();
+    }
+    let short = std::env::args().any(|argument| argument == "--short");
+    let plan = Plan::of(short);
+    let fixture = Fixture::make();
+    let server = Target::mock();
+    let targets = [
+        ("direct", Target::at(server.address())),
+        ("bare", Target::bare(server.address())),
+        ("gate warm", Target::gate(&fixture, server.address(), true)),
+        ("gate cold", Target::gate(&fixture, server.address(), false)),
+    ];
+    let mut report = Report::default();
+    for round in 0..=plan.rounds {
+        for scenario in Scenario::ALL {
+            for (name, target) in &targets {
+                let sample = burst(target, &fixture, scenario, plan.burst, name.starts_with("gate"));
+                // The first round warms caches, pools and the branch predictors.
+                if round > 0 {
+                    report.add(scenario.name(), name, sample);
+                }
+            }
+        }
+    }
+    // Half of what the gate can do at most, offered to both alike.
+    let rate = report.rate("call_300b", "gate warm") / 2.0;
+    for _ in 0..plan.rounds {
+        for (name, target) in targets.iter().filter(|(name, _)| *name != "gate cold") {
+            let sample = paced(target, &fixture, rate, plan.paced, name.starts_with("gate"));
+            report.add("half_load", name, sample);
+        }
+    }
+    let idle = gate::streams::bytes_per_stream(&targets[2].1, &fixture, plan.streams);
+    report.print(idle, plan.streams);
+}
+
+fn burst(target: &Target, fixture: &Fixture, scenario: Scenario, time: Duration, gate: bool) -> Sample {
+    let request = fixture.request(scenario, gate);
+    let before = target.usage();
+    let outcome = load::run(target.address(), &request, Pace::Burst { connections: 16 }, time);
+    Sample::new(outcome, before, target.usage())
+}
+
+fn paced(target: &Target, fixture: &Fixture, rate: f64, time: Duration, gate: bool) -> Sample {
+    let request = fixture.request(Scenario::Call300, gate);
+    let before = target.usage();
+    let outcome =
+        load::run(target.address(), &request, Pace::Rate { connections: 16, per_second: rate }, time);
+    Sample::new(outcome, before, target.usage())
+}

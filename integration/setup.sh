@@ -1,0 +1,55 @@
+#!/bin/sh
+# Brings what the tests talk with: the official MCP SDKs (npm and Python), and cargo-deny. Every version is pinned.
+# Quick when nothing changed: each part is skipped while the stamp beside it still names the same versions.
+set -eu
+here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
+tools="${CARGO_TARGET_DIR:-$here/../target}/tools"
+CARGO_DENY=0.20.2
+
+mkdir -p "$tools"
+tools=$(CDPATH='' cd -- "$tools" && pwd)
+exec 9>"$tools/setup.lock" && flock 9 # two test runs may ask at once
+
+need() {
+    command -v "$1" >/dev/null || { echo "setup: \`$1\` is missing: $2" >&2; exit 1; }
+}
+
+fresh() { # fresh STAMP FILE...: whether STAMP was written for these files as they are
+    stamp=$1 && shift
+    [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$(cat "$@" | sha256sum)" ]
+}
+
+node_packages() {
+    need node "install Node.js 20 or later"
+    need npm "install it with Node.js"
+    fresh "$here/node_modules/.stamp" "$here/package-lock.json" && return
+    echo "setup: npm packages" >&2
+    (cd "$here" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2)
+    cat "$here/package-lock.json" | sha256sum >"$here/node_modules/.stamp"
+}
+
+python_packages() {
+    need python3 "install Python 3.11 or later with its venv module"
+    fresh "$tools/python/.stamp" "$here/requirements.txt" && return
+    echo "setup: Python packages" >&2
+    rm -rf "$tools/python"
+    python3 -m venv "$tools/python"
+    "$tools/python/bin/python" -m pip install --quiet --disable-pip-version-check -r "$here/requirements.txt" >&2
+    cat "$here/requirements.txt" | sha256sum >"$tools/python/.stamp"
+}
+
+cargo_deny() {
+    [ "$("$tools/bin/cargo-deny" --version 2>/dev/null)" = "cargo-deny $CARGO_DENY" ] && return
+    echo "setup: cargo-deny $CARGO_DENY (some minutes)" >&2
+    cargo install cargo-deny --version "$CARGO_DENY" --locked --quiet --root "$tools" --target-dir "$tools/build" >&2
+    rm -rf "$tools/build"
+}
+
+for part in "${@:-all}"; do
+    case $part in
+    all) node_packages && python_packages && cargo_deny ;;
+    sdks) node_packages && python_packages ;;
+    deny) cargo_deny ;;
+    *) echo "usage: setup.sh [all | sdks | deny]" >&2 && exit 2 ;;
+    esac
+done

@@ -1,0 +1,103 @@
+//! The way to a running gate: its admin API.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use reqwest::{Client, Method, StatusCode};
+use serde_json::Value;
+
+use super::Failure;
+use crate::config::Config;
+use crate::secret::Secret;
+
+/// A gate that may be running.
+pub(super) struct Admin {
+    address: SocketAddr,
+    token: Secret,
+}
+
+/// What came of asking.
+pub(super) enum Asked {
+    /// The gate answered.
+    Answer(Value),
+    /// No gate runs with this configuration, so that its store is free.
+    NotRunning,
+}
+
+impl Admin {
+    /// The admin API of the gate that `config` describes; `None` where it has none, or never ran.
+    pub(super) fn of(config: &Config) -> Result<Option<Self>, Failure> {
+        let Some(address) = config.admin.address else { return Ok(None) };
+        let file = config.admin_token();
+        match std::fs::read_to_string(&file) {
+            Ok(token) => {
+                Ok(Some(Self { address: reachable(address), token: Secret::new(token.trim().to_owned()) }))
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Failure::new(
+                format!("the admin token `{}` cannot be read: {error}", file.display()),
+                "run this as the user that the gate runs as",
+            )),
+        }
+    }
+
+    /// Asks the gate. `path` begins with a slash.
+    pub(super) fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Asked, Failure> {
+        if self.address.port() == 0 {
+            let hint = "give `admin.address` a port of its own";
+            return Err(Failure::new("the port of the admin listener is not known: it is 0", hint));
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.map_err(|error| self.failed(&error.to_string()))?.block_on(self.send(method, path, body))
+    }
+
+    async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Asked, Failure> {
+        let client = Client::builder().no_proxy().timeout(Duration::from_secs(30));
+        let client = client.redirect(reqwest::redirect::Policy::none()).build();
+        let client = client.map_err(|error| self.failed(&error.to_string()))?;
+        let mut request = client.request(method, format!("http://{}{path}", self.address));
+        request = request.bearer_auth(self.token.expose());
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        match request.send().await {
+            Ok(response) => self.answer(response).await,
+            Err(error) if error.is_connect() => Ok(Asked::NotRunning),
+            Err(error) => Err(self.failed(&error.without_url().to_string())),
+        }
+    }
+
+    async fn answer(&self, response: reqwest::Response) -> Result<Asked, Failure> {
+        let status = response.status();
+        let text = response.text().await.map_err(|error| self.failed(&error.without_url().to_string()))?;
+        let value: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
+        match status {
+            status if status.is_success() => Ok(Asked::Answer(value)),
+            StatusCode::UNAUTHORIZED => Err(Failure::new(
+                format!("the gate on `{}` does not take the admin token", self.address),
+                "see that `--config` is the configuration that this gate runs with",
+            )),
+            status => {
+                let told = |key: &str| value.get(key).and_then(Value::as_str);
+                let why = told("error").map_or_else(|| format!("the gate answered {status}"), str::to_owned);
+                Err(Failure::new(why, told("hint").unwrap_or("see the gate's log")))
+            }
+        }
+    }
+
+    fn failed(&self, why: &str) -> Failure {
+        Failure::new(
+            format!("the gate on `{}` could not be asked: {why}", self.address),
+            "see the gate's log",
+        )
+    }
+}
+
+/// An address that listens everywhere is reached here.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => (Ipv4Addr::LOCALHOST, address.port()).into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => (Ipv6Addr::LOCALHOST, address.port()).into(),
+        IpAddr::V4(_) | IpAddr::V6(_) => address,
+    }
+}

@@ -1,0 +1,62 @@
+//! `portcullis run`: the gate.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{ConfigFile, Console, Exit, Failure};
+use crate::config::{Config, ProcessEnv};
+use crate::run::{Running, StartError};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Run {
+    #[command(flatten)]
+    file: ConfigFile,
+}
+
+impl Run {
+    pub(super) fn run(self, console: &mut Console<'_>) -> Result<Exit, Failure> {
+        let (config, warnings) = Config::open(&self.file.config, console.env).map_err(Failure::Config)?;
+        for warning in warnings {
+            console.note(format_args!("warning: {warning}"));
+        }
+        runtime(config.listen.threads)?.block_on(serve(config, self.file.config))
+    }
+}
+
+/// The runtime of a gate with so many worker threads.
+pub(super) fn runtime(threads: usize) -> Result<tokio::runtime::Runtime, Failure> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(threads).enable_all().build().map_err(|error| {
+        Failure::new(format!("the system gives no threads: {error}"), "raise the limit on processes (`ulimit -u`)")
+    })
+}
+
+/// Runs the gate until it is told to stop.
+async fn serve(config: Config, file: PathBuf) -> Result<Exit, Failure> {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).init();
+    let mut running = Running::start(config).await.map_err(not_started)?;
+    running.follow(file, Arc::new(ProcessEnv));
+    until_told().await?;
+    running.stop().await;
+    Ok(Exit::Done)
+}
+
+/// Everything that kept a gate from starting, a line each.
+pub(super) fn not_started(errors: Vec<StartError>) -> Failure {
+    let lines: Vec<String> = errors.iter().map(StartError::to_string).collect();
+    Failure::new(lines.join("\n"), "mend what is named, then start again; `portcullis check` finds the same without starting")
+}
+
+/// SIGTERM or SIGINT.
+async fn until_told() -> Result<(), Failure> {
+    let failed = |error: std::io::Error| Failure::new(format!("no signals can be awaited: {error}"), "try again");
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,235 @@
+//! Commands as an operator types them.
+
+use std::io::{BufRead, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::*;
+
+struct TestEnv;
+
+impl Env for TestEnv {
+    fn variable(&self, _: &str) -> Option<String> {
+        None
+    }
+
+    fn now(&self) -> jiff::Timestamp {
+        "2026-11-21T12:00:00Z".parse().unwrap()
+    }
+}
+
+/// What a command came to, and what it wrote.
+struct Ran {
+    exit: Exit,
+    out: String,
+    err: String,
+}
+
+fn portcullis(arguments: &[&str], input: &str) -> Ran {
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let arguments = std::iter::once("portcullis").chain(arguments.iter().copied()).map(OsString::from);
+    let mut input = input.as_bytes();
+    let exit = main(arguments, Console::new(&mut input, &mut out, &mut err, &TestEnv));
+    Ran { exit, out: String::from_utf8(out).unwrap(), err: String::from_utf8(err).unwrap() }
+}
+
+/// A directory with a configuration whose admin listener is at `admin`, as a gate that ran leaves it.
+fn installed(admin: &str) -> (tempfile::TempDir, String) {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::create_dir(directory.path().join("policies")).unwrap();
+    let text = format!(
+        "servers: {{erp: {{url: http://127.0.0.1:9101/mcp}}}}\n\
+         admin: {admin}\n\
+         accounts:\n\
+         - {{tenant: acme, server: erp, slots: 2, credential: {{bearer: sealed}}}}\n\
+         - {{tenant: globex, server: erp}}\n"
+    );
+    let file = directory.path().join("portcullis.yaml");
+    std::fs::write(&file, text).unwrap();
+    Config::open(&file, &TestEnv).unwrap();
+    let file = file.to_str().unwrap().to_owned();
+    (directory, file)
+}
+
+/// Answers one request with `answer`, and says what was asked.
+fn gate(status: &'static str, answer: Value) -> (SocketAddr, std::thread::JoinHandle<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let thread = std::thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        let mut reader = BufReader::new(stream);
+        let (mut asked, mut length) = (String::new(), 0);
+        loop {
+            let mut line = String::new();
+            reader.read_line(&mut line).unwrap();
+            if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length: ") {
+                length = value.trim().parse().unwrap();
+            }
+            if line.trim().is_empty() {
+                break;
+            }
+            asked.push_str(&line);
+        }
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body).unwrap();
+        asked.push_str(&String::from_utf8(body).unwrap());
+        let body = answer.to_string();
+        let head =
+            format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+        reader.get_mut().write_all(format!("{head}{body}").as_bytes()).unwrap();
+        asked
+    });
+    (address, thread)
+}
+
+#[test]
+fn the_help_is_as_it_was_agreed() {
+    let ran = portcullis(&["--help"], "");
+    assert_eq!((ran.exit, ran.err.as_str()), (Exit::Done, ""));
+    assert_eq!(ran.out, include_str!("tests/help.txt"));
+    let ran = portcullis(&["url", "create", "--help"], "");
+    assert_eq!(ran.out, include_str!("tests/help-url-create.txt"));
+}
+
+#[test]
+fn a_word_that_is_no_command_is_invalid_and_not_denied() {
+    let ran = portcullis(&["chek"], "");
+    assert_eq!((ran.exit, ran.out.as_str()), (Exit::Invalid, ""));
+    assert!(ran.err.starts_with("error: unrecognized subcommand 'chek'\n"), "{}", ran.err);
+}
+
+#[test]
+fn check_says_every_mistake_on_stderr_and_exits_3() {
+    let (directory, file) = installed("off");
+    std::fs::write(Path::new(&file), "servers: {}\ndrain: soon\n").unwrap();
+    let ran = portcullis(&["check", "--config", &file], "");
+    assert_eq!(ran.exit, Exit::Invalid);
+    assert_eq!(ran.out, "2 mistakes\n");
+    assert_eq!(
+        ran.err.replace(&format!("{}/", directory.path().display()), ""),
+        "error: portcullis.yaml:1:1: servers: is empty, and empty never means all; give at least one, or remove the key\n\
+         error: portcullis.yaml:2:8: drain: `soon` is not a time; write a number and a unit, such as `500ms`, `30s`, `5m` or `24h`\n"
+    );
+    let ran = portcullis(&["check", "--config", &file, "--output", "json"], "");
+    let told: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!((&told["valid"], &told["errors"][1]["line"]), (&json!(false), &json!(2)));
+}
+
+#[test]
+fn check_of_a_right_configuration_exits_0() {
+    let (_directory, file) = installed("off");
+    let ran = portcullis(&["check", "--config", &file], "");
+    assert_eq!((ran.exit, ran.out.as_str(), ran.err.as_str()), (Exit::Done, "valid\n", ""));
+    let ran = portcullis(&["check", "--policies", "/nowhere/policies"], "");
+    assert_eq!(ran.exit, Exit::Invalid);
+}
+
+#[test]
+fn a_missing_configuration_is_one_plain_sentence() {
+    let ran = portcullis(&["config", "show", "--config", "/nowhere/portcullis.yaml"], "");
+    assert_eq!(ran.exit, Exit::Invalid);
+    assert_eq!(
+        ran.err,
+        "error: /nowhere/portcullis.yaml: the configuration `/nowhere/portcullis.yaml` cannot be read: \
+         No such file or directory (os error 2); name a readable YAML file\n"
+    );
+}
+
+#[test]
+fn a_new_key_and_its_hash_belong_together() {
+    use sha2::{Digest, Sha256};
+    let ran = portcullis(&["key", "create", "--output", "json"], "");
+    let made: Value = serde_json::from_str(&ran.out).unwrap();
+    let key = made["key"].as_str().unwrap();
+    assert_eq!(key.len(), 46);
+    assert_eq!(made["sha256"], hex::encode(Sha256::digest(key)));
+    assert!(!ran.err.contains(key), "only stdout has it");
+}
+
+#[test]
+fn a_url_is_made_by_the_running_gate_with_the_admin_token() {
+    let (address, asked) = gate("201 Created", json!({"id": "su_1", "url": "http://127.0.0.1:8080/mcp/abc"}));
+    let (directory, file) = installed(&format!("{{address: '{address}'}}"));
+    let token = std::fs::read_to_string(directory.path().join("state/admin.token")).unwrap();
+    let ran = portcullis(
+        &[
+            "url",
+            "create",
+            "--config",
+            &file,
+            "--tenant",
+            "acme",
+            "--server",
+            "erp",
+            "--method",
+            "read",
+            "--expires-in",
+            "7d",
+        ],
+        "",
+    );
+    assert_eq!((ran.exit, ran.out.as_str()), (Exit::Done, "http://127.0.0.1:8080/mcp/abc\n"), "{}", ran.err);
+    let asked = asked.join().unwrap();
+    assert!(asked.starts_with("POST /v1/urls HTTP/1.1\r\n"), "{asked}");
+    assert!(asked.contains(&format!("authorization: Bearer {}\r\n", token.trim())), "{asked}");
+    let body: Value = serde_json::from_str(asked.rsplit("\r\n").next().unwrap()).unwrap();
+    assert_eq!(body["expires_at"], "2026-11-28T12:00:00Z");
+    assert_eq!(body["methods"], json!(["read"]));
+}
+
+#[test]
+fn what_the_gate_refuses_is_told_in_its_words() {
+    let (address, asked) =
+        gate("422 Unprocessable Content", json!({"error": "no tool is left", "hint": "give other tags"}));
+    let (_directory, file) = installed(&format!("{{address: '{address}'}}"));
+    let ran = portcullis(&["url", "revoke", "--config", &file, "--tenant", "a/b c", "su_1"], "");
+    assert_eq!(ran.exit, Exit::Failed);
+    assert_eq!(ran.err, "error: no tool is left\nhint: give other tags\n");
+    let asked = asked.join().unwrap();
+    assert!(asked.starts_with("DELETE /v1/urls/su_1?tenant=a%2Fb%20c HTTP/1.1\r\n"), "{asked}");
+}
+
+#[test]
+fn a_secret_goes_from_stdin_to_the_gate_and_nowhere_else() {
+    let (address, asked) = gate("200 OK", json!({}));
+    let (_directory, file) = installed(&format!("{{address: '{address}'}}"));
+    let ran = portcullis(&["account", "set-secret", "--config", &file, "acme", "erp"], "hunter2\n");
+    assert_eq!((ran.exit, ran.out.as_str()), (Exit::Done, "sealed for acme at erp\n"), "{}", ran.err);
+    assert!(!ran.err.contains("hunter2"));
+    let asked = asked.join().unwrap();
+    assert!(asked.ends_with(r#"{"secret":"hunter2","server":"erp","tenant":"acme"}"#), "{asked}");
+}
+
+#[test]
+fn a_secret_that_the_account_would_not_use_is_refused() {
+    let (_directory, file) = installed("off");
+    let ran = portcullis(&["account", "set-secret", "--config", &file, "globex", "erp"], "hunter2\n");
+    assert_eq!(ran.exit, Exit::Failed);
+    assert!(
+        ran.err.starts_with("error: the account of `globex` at `erp` takes no sealed secret\n"),
+        "{}",
+        ran.err
+    );
+    let ran = portcullis(&["account", "set-secret", "--config", &file, "acme", "erp"], "a\nb\n");
+    assert!(ran.err.starts_with("error: stdin does not hold one secret of one line\n"), "{}", ran.err);
+}
+
+#[test]
+fn accounts_are_listed_without_their_secrets() {
+    let (_directory, file) = installed("off");
+    let ran = portcullis(&["account", "list", "--config", &file], "");
+    assert_eq!(
+        ran.out,
+        "TENANT                  SERVER                  CREDENTIAL  SECRET    SLOTS\n\
+         acme                    erp                     bearer      sealed    2\n\
+         globex                  erp                     none        -         -\n"
+    );
+}
+
+#[test]
+fn completions_are_printed_for_a_shell() {
+    let ran = portcullis(&["completions", "bash"], "");
+    assert!(ran.exit == Exit::Done && ran.out.contains("_portcullis()"));
+}

@@ -1,0 +1,142 @@
+//! What is written → what it means. Nothing is checked again after this.
+
+use std::time::Duration;
+
+use super::problem::At;
+use super::raw::{Raw, RawAudit, RawPolicies, RawPolicyLimits, RawSealingKey, RawState, RawTelemetry};
+use super::report::Report;
+use super::{Audit, Config, Policy, SealingKey, State, Telemetry};
+
+mod accounts;
+mod identity;
+mod listen;
+mod pem;
+mod rates;
+mod servers;
+mod vouch;
+
+/// The meaning of `raw`; `None` where it has none, and then `report` says why.
+pub(super) fn config(raw: Raw, report: &mut Report<'_>) -> Option<Config> {
+    let root = At::default();
+    let state = state(raw.state, report);
+    let admin = listen::admin(&raw.admin, &raw.listen, report);
+    let identity = identity::identity(raw.identity, &raw.listen, &state, report);
+    let vouch = vouch::vouch(&raw.vouch, raw.public_url.as_ref(), &raw.listen, report);
+    let servers = servers::servers(raw.servers, report);
+    let accounts = accounts::accounts(raw.accounts.unwrap_or_default(), &servers, &vouch, report);
+    if report.is_written(&root.key("slot_wait")) && accounts.values().all(|account| account.slots.is_none()) {
+        unused(report, &root.key("slot_wait"), "no account has `slots`");
+    }
+    let listen = listen::listen(
+        listen::Written {
+            listeners: raw.listen,
+            public_url: raw.public_url,
+            hosts: raw.hosts,
+            origins: raw.origins,
+            limits: raw.limits,
+            drain: raw.drain.0,
+            threads: raw.threads,
+        },
+        report,
+    );
+    Some(Config {
+        listen,
+        admin,
+        identity: identity?,
+        servers,
+        accounts,
+        policy: policy(raw.policies, report),
+        rates: rates::rates(raw.rates, report),
+        slot_wait: raw.slot_wait.0,
+        vouch,
+        audit: audit(&raw.audit, &state, report),
+        state,
+        telemetry: telemetry(&raw.telemetry, report),
+    })
+}
+
+/// A key that would change nothing is a mistake: whoever wrote it expects that it does.
+fn unused(report: &mut Report<'_>, at: &At, why: &str) {
+    report.error(at, format!("would have no effect: {why}"), "remove it, or give what it needs");
+}
+
+/// A time that may not be zero.
+fn positive(report: &mut Report<'_>, at: &At, time: Duration) {
+    if time.is_zero() {
+        report.error(at, "is zero", "give a time above zero, such as `30s`");
+    }
+}
+
+fn policy(raw: RawPolicies, report: &mut Report<'_>) -> Policy {
+    let at = At::default().key("policies");
+    let (at, limits) = match raw {
+        RawPolicies::Directory(directory) => {
+            (at, RawPolicyLimits { directory, ..RawPolicyLimits::default() })
+        }
+        RawPolicies::Limited(limits) => {
+            positive(report, &at.key("timeout"), limits.timeout.0);
+            (at.key("directory"), limits)
+        }
+    };
+    let directory = report.path(&limits.directory.0);
+    if !directory.is_dir() {
+        let what = format!("there is no directory `{}`", directory.display());
+        report.error(&at, what, "name the directory of the policies");
+    }
+    Policy { directory, timeout: limits.timeout.0, cache: limits.cache }
+}
+
+fn audit(raw: &RawAudit, state: &State, report: &mut Report<'_>) -> Audit {
+    let at = At::default().key("audit");
+    positive(report, &at.key("timeout"), raw.timeout.0);
+    if raw.segment_bytes.0 < 64 << 10 {
+        report.error(&at.key("segment_bytes"), "is less than 64KiB", "give at least `64KiB`");
+    }
+    let directory = report.path(&raw.directory.0);
+    if directory == state.directory {
+        report.error(&at.key("directory"), "is the state directory", "give the audit a directory of its own");
+    }
+    if directory.exists() && !directory.is_dir() {
+        let what = format!("`{}` is not a directory", directory.display());
+        report.error(&at.key("directory"), what, "name a directory; it is made when missing");
+    }
+    Audit { directory, fsync: raw.fsync.0, segment_bytes: raw.segment_bytes.0, timeout: raw.timeout.0 }
+}
+
+fn state(raw: RawState, report: &mut Report<'_>) -> State {
+    let at = At::default().key("state");
+    let directory = report.path(&raw.directory.0);
+    if directory.exists() && !directory.is_dir() {
+        let what = format!("`{}` is not a directory", directory.display());
+        report.error(&at.key("directory"), what, "name a directory; it is made when missing");
+    }
+    let sealing_key = match raw.sealing_key {
+        None => SealingKey::File(directory.join("seal.key")),
+        Some(RawSealingKey::File(file)) => SealingKey::File(report.path(&file.0)),
+        Some(RawSealingKey::Command(command)) => SealingKey::Command(command),
+    };
+    match &sealing_key {
+        SealingKey::File(file) => {
+            super::keys::check(file, &directory, &at.key("sealing_key").key("file"), report);
+        }
+        SealingKey::Command(command) => {
+            if command.first().is_none_or(|program| program.trim().is_empty()) {
+                let fix = "give the program, then its arguments";
+                report.error(&at.key("sealing_key").key("command"), "names no program", fix);
+            }
+        }
+    }
+    State { directory, sealing_key }
+}
+
+fn telemetry(raw: &RawTelemetry, report: &mut Report<'_>) -> Telemetry {
+    let sample = At::default().key("telemetry").key("sample");
+    if raw.otlp.is_none() && report.is_written(&sample) && !report.is_broken("telemetry") {
+        unused(report, &sample, "there is no `otlp` to send traces to");
+    }
+    Telemetry {
+        otlp: raw.otlp.as_ref().map(|url| url.0.text.clone()),
+        sample: raw.sample,
+        json_logs: raw.json_logs,
+    }
+}

@@ -1,0 +1,210 @@
+//! How the file says what is upstream, and with whose credential.
+
+use std::fmt;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize, Serializer};
+
+use super::super::leaf::{FilePath, Header, HttpUrl, Operation, Pattern, Scope, Span, Tenant, Word};
+
+/// One upstream MCP server.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawServer {
+    /// Its URL.
+    pub(crate) url: HttpUrl,
+    /// Its tags.
+    #[serde(default)]
+    pub(crate) tags: Vec<Word>,
+    /// What is believed of what it says about its tools.
+    #[serde(default)]
+    pub(crate) trust: RawTrust,
+    /// Whether HTTP/2 is spoken where the server offers it.
+    #[serde(default)]
+    pub(crate) http2: bool,
+    /// What you say of its tools, in order; the first pattern that matches.
+    #[serde(default)]
+    #[schemars(length(min = 1))]
+    pub(crate) tools: Option<Vec<RawTool>>,
+    /// TLS towards it.
+    #[serde(default)]
+    pub(crate) tls: RawServerTls,
+    /// Times towards it.
+    #[serde(default)]
+    pub(crate) timeouts: RawTimeouts,
+    /// Whether the signed statement carries the caller's roles.
+    #[serde(default)]
+    pub(crate) vouch_roles: bool,
+}
+
+/// What is believed of what a server says about its tools.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub(crate) enum RawTrust {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// The tools' annotations.
+    Annotations,
+}
+
+/// What you say of tools.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawTool {
+    /// A glob on the tool's name.
+    pub(crate) name: Pattern,
+    /// Its operation: list and get read; create, update and delete write; another verb is custom.
+    #[serde(default)]
+    pub(crate) operation: Option<Operation>,
+    /// Its tags.
+    #[serde(default)]
+    pub(crate) tags: Vec<Word>,
+}
+
+/// TLS towards a server.
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RawServerTls {
+    /// Authorities instead of the system's, in PEM.
+    pub(crate) authorities: Option<FilePath>,
+    /// The client certificate in PEM; it needs `key`.
+    pub(crate) certificate: Option<FilePath>,
+    /// The client certificate's key in PEM.
+    pub(crate) key: Option<FilePath>,
+}
+
+/// Times towards a server.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RawTimeouts {
+    /// TCP and TLS.
+    pub(crate) connect: Span,
+    /// Between two reads of an answer.
+    pub(crate) read: Span,
+    /// The whole call.
+    pub(crate) total: Span,
+    /// Silence on an event stream.
+    pub(crate) stream_idle: Span,
+}
+
+impl Default for RawTimeouts {
+    fn default() -> Self {
+        Self {
+            connect: Span(Duration::from_secs(2)),
+            read: Span(Duration::from_secs(60)),
+            total: Span(Duration::from_secs(300)),
+            stream_idle: Span(Duration::from_secs(600)),
+        }
+    }
+}
+
+/// One tenant's account at one server.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawAccount {
+    /// The tenant.
+    pub(crate) tenant: Tenant,
+    /// The server, by its name under `servers`.
+    pub(crate) server: String,
+    /// The URL, where it is the tenant's own.
+    #[serde(default)]
+    pub(crate) url: Option<HttpUrl>,
+    /// How many calls at once. Default: any number.
+    #[serde(default)]
+    #[schemars(range(min = 1, max = 4_294_967_295_u64))]
+    pub(crate) slots: Option<u32>,
+    /// With what the gate authenticates at the server.
+    #[serde(default)]
+    pub(crate) credential: RawCredential,
+}
+
+/// With what the gate authenticates at a server.
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RawCredential {
+    /// Nothing: the server takes none.
+    #[default]
+    None,
+    /// `Authorization: Bearer`.
+    Bearer(RawSecret),
+    /// `Authorization: Basic`.
+    Basic(RawBasic),
+    /// A header of its own.
+    Header(RawHeader),
+    /// OAuth 2.0 client credentials.
+    Oauth(RawOauth),
+}
+
+/// `Authorization: Basic`.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawBasic {
+    /// The user name.
+    pub(crate) user: Word,
+    /// The password.
+    pub(crate) password: RawSecret,
+}
+
+/// A header with a secret in it.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawHeader {
+    /// The header's name.
+    pub(crate) name: Header,
+    /// Its value.
+    pub(crate) value: RawSecret,
+}
+
+/// OAuth 2.0 client credentials (RFC 6749 section 4.4).
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawOauth {
+    /// The token endpoint.
+    pub(crate) token_url: HttpUrl,
+    /// The client's id.
+    pub(crate) client_id: Word,
+    /// The client's secret.
+    pub(crate) client_secret: RawSecret,
+    /// Scopes to ask for.
+    #[serde(default)]
+    pub(crate) scopes: Vec<Scope>,
+    /// The resource to ask for (RFC 8707).
+    #[serde(default)]
+    pub(crate) resource: Option<Word>,
+    /// Whether the client authenticates in the body instead of by Basic.
+    #[serde(default)]
+    pub(crate) in_body: bool,
+}
+
+/// Where a secret is.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RawSecret {
+    /// Sealed in the store by `portcullis account set-secret`.
+    Sealed,
+    /// In a file that is read at each call that needs it.
+    File(FilePath),
+    /// In this file, which `check` warns about.
+    Inline(RawInline),
+}
+
+/// A secret in the file. It prints nothing of itself.
+#[derive(Deserialize, JsonSchema)]
+#[serde(transparent)]
+#[schemars(inline)]
+pub(crate) struct RawInline(pub(in crate::config) String);
+
+impl fmt::Debug for RawInline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RawInline(…)")
+    }
+}
+
+impl Serialize for RawInline {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str("…")
+    }
+}

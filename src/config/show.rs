@@ -1,0 +1,303 @@
+//! The effective configuration with its secrets masked, in the shape of the file.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use globset::GlobMatcher;
+use serde_json::{Map, Value, json};
+
+use super::leaf::Size;
+use super::{
+    Account, ApiKey, CertificateRule, Config, Credential, Fsync, Identity, Issuer, KeySource, Limits, Listen,
+    Listener, Rate, Rates, SealingKey, SecretSource, Server, Signature, Static, Tenancy,
+};
+
+impl Config {
+    /// Everything that the gate works with, defaults included, for `/config` and `portcullis config show`. A secret is
+    /// shown by where it is, never by what it is.
+    #[must_use]
+    pub fn masked(&self) -> Value {
+        let mut shown = listen(&self.listen);
+        let sections = json!({
+            "admin": self.admin.address.map_or(json!("off"), |address| json!({"address": address})),
+            "identity": identity(&self.identity),
+            "servers": self.servers.iter().map(|(name, it)| (name.to_string(), server(it))).collect::<Map<_, _>>(),
+            "accounts": some(self.accounts.values().map(|it| account(it)).collect()),
+            "policies": {
+                "directory": self.policy.directory,
+                "timeout": span(self.policy.timeout),
+                "cache": self.policy.cache,
+            },
+            "rates": rates(&self.rates),
+            "vouch": {
+                "issuer": self.vouch.issuer,
+                "header": self.vouch.header.as_str(),
+                "algorithm": signature(self.vouch.algorithm),
+                "lifetime": span(self.vouch.lifetime),
+                "rotate": span(self.vouch.rotate),
+            },
+            "audit": {
+                "directory": self.audit.directory,
+                "fsync": fsync(self.audit.fsync),
+                "segment_bytes": Size::show(self.audit.segment_bytes),
+                "timeout": span(self.audit.timeout),
+            },
+            "state": {"directory": self.state.directory, "sealing_key": sealing_key(&self.state.sealing_key)},
+            "telemetry": {
+                "otlp": self.telemetry.otlp,
+                "sample": self.telemetry.otlp.as_ref().map(|_| self.telemetry.sample),
+                "json_logs": self.telemetry.json_logs,
+            },
+            "slot_wait": self.accounts.values().any(|it| it.slots.is_some()).then(|| span(self.slot_wait)),
+        });
+        if let (Value::Object(shown), Value::Object(sections)) = (&mut shown, sections) {
+            shown.extend(sections);
+        }
+        without_absent(shown)
+    }
+}
+
+fn listen(it: &Listen) -> Value {
+    json!({
+        "listen": it.listeners.iter().map(listener).collect::<Vec<_>>(),
+        "public_url": it.public_url,
+        "hosts": it.hosts,
+        "origins": it.origins,
+        "limits": limits(&it.limits),
+        "drain": span(it.drain),
+        "threads": it.threads,
+    })
+}
+
+fn listener(it: &Listener) -> Value {
+    let tls = it.tls.as_ref().map(|tls| {
+        json!({
+            "certificate": tls.certificate,
+            "key": tls.key,
+            "client_authorities": tls.client_authorities,
+            "client_required": tls.client_required,
+        })
+    });
+    json!({"address": it.address, "tls": tls})
+}
+
+fn limits(it: &Limits) -> Value {
+    let size = |bytes: usize| Size::show(u64::try_from(bytes).unwrap_or(u64::MAX));
+    json!({
+        "header_bytes": size(it.header_bytes),
+        "header_timeout": span(it.header_timeout),
+        "keepalive": span(it.keepalive),
+        "body_bytes": size(it.body_bytes),
+        "body_timeout": span(it.body_timeout),
+        "json_depth": it.json_depth,
+        "connections": it.connections,
+        "streams_per_tenant": it.streams_per_tenant,
+        "write_timeout": span(it.write_timeout),
+        "stream_keepalive": span(it.stream_keepalive),
+        "answer_bytes": size(it.answer_bytes),
+        "event_bytes": size(it.event_bytes),
+    })
+}
+
+fn identity(it: &Identity) -> Value {
+    let rules = it.certificates.as_ref().map(|it| it.rules.iter().map(certificate).collect::<Vec<_>>());
+    json!({
+        "gate_key": {"file": it.gate_key_file},
+        "second_factor": it.second_factor,
+        "jwt": some(it.issuers.iter().map(issuer).collect()),
+        "api_keys": some(it.api_keys.iter().map(api_key).collect()),
+        "certificates": rules,
+        "anonymous": it.anonymous.as_ref().map(who),
+    })
+}
+
+fn issuer(it: &Issuer) -> Value {
+    let keys = match &it.keys {
+        KeySource::Url { url, refresh, max_stale } => {
+            json!({"url": url, "refresh": span(*refresh), "max_stale": span(*max_stale)})
+        }
+        KeySource::File(file) => json!({"file": file}),
+    };
+    let tenant = match &it.claims.tenant {
+        Tenancy::Claim(claim) => json!({"claim": claim}),
+        Tenancy::Fixed(tenant) => json!({"fixed": tenant}),
+    };
+    json!({
+        "issuer": it.issuer,
+        "audiences": it.audiences,
+        "jwks": keys,
+        "tenant": tenant,
+        "claims": {
+            "user": it.claims.user,
+            "agent": it.claims.agent,
+            "roles": it.claims.roles,
+            "groups": it.claims.groups,
+            "attributes": it.claims.attributes,
+        },
+        "leeway": span(it.leeway),
+        "require_at_jwt": it.require_at_jwt,
+        "scopes": it.scopes,
+    })
+}
+
+fn api_key(it: &ApiKey) -> Value {
+    let hash =
+        json!({"sha256": hex::encode(it.sha256), "expires_at": it.expires_at.map(|end| end.to_string())});
+    merged(hash, who(&it.who))
+}
+
+fn certificate(it: &CertificateRule) -> Value {
+    let glob = |glob: &GlobMatcher| glob.glob().glob().to_owned();
+    let conditions = json!({
+        "common_name": it.common_name.as_ref().map(glob),
+        "alternative_name": it.alternative_name.as_ref().map(glob),
+        "sha256": it.sha256.map(hex::encode),
+    });
+    merged(conditions, who(&it.who))
+}
+
+fn who(it: &Static) -> Value {
+    json!({
+        "tenant": it.tenant,
+        "user": it.user,
+        "agent": it.agent,
+        "roles": it.roles,
+        "groups": it.groups,
+        "attributes": it.attributes,
+    })
+}
+
+fn server(it: &Arc<Server>) -> Value {
+    let tools = it.tools.iter().map(
+        |rule| json!({"name": rule.pattern.glob().glob(), "operation": rule.operation, "tags": rule.tags}),
+    );
+    let client = it.tls.client.as_ref();
+    let tls = json!({
+        "authorities": it.tls.authorities,
+        "certificate": client.map(|(certificate, _)| certificate),
+        "key": client.map(|(_, key)| key),
+    });
+    json!({
+        "url": it.url.to_string(),
+        "tags": it.tags,
+        "trust": if it.trust_annotations { "annotations" } else { "nothing" },
+        "http2": it.http2,
+        "tools": some(tools.collect()),
+        "tls": (it.url.scheme_str() == Some("https")).then_some(tls),
+        "timeouts": {
+            "connect": span(it.timeouts.connect),
+            "read": span(it.timeouts.read),
+            "total": span(it.timeouts.total),
+            "stream_idle": span(it.timeouts.stream_idle),
+        },
+        "vouch_roles": it.vouch_roles,
+    })
+}
+
+fn account(it: &Account) -> Value {
+    json!({
+        "tenant": it.tenant,
+        "server": it.server,
+        "url": it.url.as_ref().map(ToString::to_string),
+        "slots": it.slots,
+        "credential": credential(&it.credential),
+    })
+}
+
+fn credential(it: &Credential) -> Value {
+    match it {
+        Credential::None => json!("none"),
+        Credential::Bearer(bearer) => json!({"bearer": secret(bearer)}),
+        Credential::Basic { user, password } => {
+            json!({"basic": {"user": user, "password": secret(password)}})
+        }
+        Credential::Header { name, value } => {
+            json!({"header": {"name": name.as_str(), "value": secret(value)}})
+        }
+        Credential::ClientCredentials { token_url, client_id, client_secret, scopes, resource, in_body } => {
+            json!({"oauth": {
+                "token_url": token_url,
+                "client_id": client_id,
+                "client_secret": secret(client_secret),
+                "scopes": scopes,
+                "resource": resource,
+                "in_body": in_body,
+            }})
+        }
+    }
+}
+
+fn secret(it: &SecretSource) -> Value {
+    match it {
+        SecretSource::File(file) => json!({"file": file}),
+        SecretSource::Sealed => json!("sealed"),
+        SecretSource::Inline(_) => json!({"inline": "…"}),
+    }
+}
+
+/// The rates of tools are a list here, because their order counts.
+fn rates(it: &Rates) -> Value {
+    let tools = it.tools.iter().map(|(glob, it)| merged(json!({"name": glob}), rate(it)));
+    json!({
+        "tenant": it.tenant.as_ref().map(rate),
+        "user": it.user.as_ref().map(rate),
+        "agent": it.agent.as_ref().map(rate),
+        "tools": some(tools.collect()),
+    })
+}
+
+fn rate(it: &Rate) -> Value {
+    json!({"requests": it.requests, "per": span(it.per), "burst": it.burst})
+}
+
+/// The arguments may hold a secret: only the program is shown.
+fn sealing_key(it: &SealingKey) -> Value {
+    match it {
+        SealingKey::File(file) => json!({"file": file}),
+        SealingKey::Command(command) => {
+            let arguments = command.iter().skip(1).map(|_| "…");
+            json!({"command": command.iter().take(1).map(String::as_str).chain(arguments).collect::<Vec<_>>()})
+        }
+    }
+}
+
+fn signature(it: Signature) -> &'static str {
+    match it {
+        Signature::EdDsa => "EdDSA",
+        Signature::Es256 => "ES256",
+    }
+}
+
+fn fsync(it: Fsync) -> String {
+    match it {
+        Fsync::Always => "always".to_owned(),
+        Fsync::Every(every) => span(every),
+    }
+}
+
+fn span(it: Duration) -> String {
+    humantime::format_duration(it).to_string()
+}
+
+/// A list that is absent where it is empty, as in the file.
+fn some(list: Vec<Value>) -> Option<Vec<Value>> {
+    (!list.is_empty()).then_some(list)
+}
+
+fn merged(mut one: Value, other: Value) -> Value {
+    if let (Value::Object(one), Value::Object(other)) = (&mut one, other) {
+        one.extend(other);
+    }
+    one
+}
+
+fn without_absent(value: Value) -> Value {
+    match value {
+        Value::Object(object) => {
+            let present = object.into_iter().filter(|(_, value)| !value.is_null());
+            Value::Object(present.map(|(key, value)| (key, without_absent(value))).collect())
+        }
+        Value::Array(items) => items.into_iter().map(without_absent).collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value,
+    }
+}

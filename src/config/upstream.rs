@@ -1,0 +1,132 @@
+//! What is upstream, and with whose credential: the meaning of `servers` and `accounts`.
+
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use globset::GlobMatcher;
+use http::HeaderName;
+
+use crate::name::{ServerName, TenantId};
+use crate::secret::Secret;
+
+/// One upstream MCP server.
+#[derive(Debug)]
+pub struct Server {
+    /// Its name.
+    pub name: ServerName,
+    /// Its URL (`http` or `https`).
+    pub url: http::Uri,
+    /// Its tags.
+    pub tags: Vec<Arc<str>>,
+    /// Whether its tools' annotations are believed.
+    pub trust_annotations: bool,
+    /// What the operator says of its tools: the first pattern that matches wins.
+    pub tools: Vec<ToolRule>,
+    /// TLS towards it.
+    pub tls: UpstreamTls,
+    /// Times.
+    pub timeouts: Timeouts,
+    /// Whether HTTP/2 is spoken where the server offers it.
+    pub http2: bool,
+    /// Whether the Txn-Token carries the caller's roles.
+    pub vouch_roles: bool,
+}
+
+/// What the operator says of tools that match a pattern.
+#[derive(Debug, Clone)]
+pub struct ToolRule {
+    /// A glob on the tool's name.
+    pub pattern: GlobMatcher,
+    /// Its operation.
+    pub operation: Option<Arc<str>>,
+    /// Its tags.
+    pub tags: Vec<Arc<str>>,
+}
+
+/// TLS towards a server.
+#[derive(Debug, Clone, Default)]
+pub struct UpstreamTls {
+    /// Authorities instead of the system's, in PEM.
+    pub authorities: Option<PathBuf>,
+    /// The client certificate and its key, in PEM.
+    pub client: Option<(PathBuf, PathBuf)>,
+}
+
+/// Times towards a server.
+#[derive(Debug, Clone)]
+pub struct Timeouts {
+    /// TCP and TLS.
+    pub connect: Duration,
+    /// Between two reads of an answer; event streams have only `total`.
+    pub read: Duration,
+    /// The whole call.
+    pub total: Duration,
+    /// Silence on an event stream.
+    pub stream_idle: Duration,
+}
+
+/// One tenant's connection to one server.
+#[derive(Debug)]
+pub struct Account {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The server.
+    pub server: ServerName,
+    /// The URL, where it is the tenant's own. Not the operator's: it is guarded against private addresses.
+    pub url: Option<http::Uri>,
+    /// With what the gate authenticates.
+    pub credential: Credential,
+    /// How many calls at once.
+    pub slots: Option<NonZeroU32>,
+}
+
+/// With what the gate authenticates at a server.
+#[derive(Debug)]
+pub enum Credential {
+    /// Nothing: the server takes none.
+    None,
+    /// `Authorization: Bearer`.
+    Bearer(SecretSource),
+    /// `Authorization: Basic`.
+    Basic {
+        /// The user name.
+        user: String,
+        /// The password.
+        password: SecretSource,
+    },
+    /// A header of its own.
+    Header {
+        /// The header's name.
+        name: HeaderName,
+        /// Its value.
+        value: SecretSource,
+    },
+    /// OAuth 2.0 client credentials (RFC 6749 section 4.4).
+    ClientCredentials {
+        /// The token endpoint.
+        token_url: String,
+        /// The client's id.
+        client_id: String,
+        /// The client's secret.
+        client_secret: SecretSource,
+        /// Scopes to ask for.
+        scopes: Vec<String>,
+        /// The resource to ask for (RFC 8707).
+        resource: Option<String>,
+        /// Whether the client authenticates in the body instead of by Basic.
+        in_body: bool,
+    },
+}
+
+/// Where a secret is.
+#[derive(Debug)]
+pub enum SecretSource {
+    /// In a file that is read at each lease.
+    File(PathBuf),
+    /// Sealed in the store under the tenant and server.
+    Sealed,
+    /// In the configuration, which `check` warns about.
+    Inline(Secret),
+}

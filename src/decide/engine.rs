@@ -1,0 +1,325 @@
+//! The engine of the room: a policy directory → permits, sights and rates.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use quick_cache::sync::Cache;
+use serde_json::value::RawValue;
+
+use crate::config::{Policy, Rates, Server};
+use crate::decide::bundle::Bundle;
+use crate::decide::constraint::Constraints;
+use crate::decide::contract::Field;
+use crate::decide::reads::ReadSet;
+use crate::decide::rego::{Answer, Failure, Rego};
+use crate::decide::{
+    Circumstances, Denied, Permit, Phase, PolicyProblem, Question, Sight, Subject, Verdict, check, key,
+    rates, reads, rego,
+};
+use crate::decode::{Action, Message};
+use crate::identify::Caller;
+use crate::name::{Revision, TenantId};
+use crate::refusal::Refusal;
+
+/// Verdicts under a longer key are not kept: the number of verdicts is what bounds the memory.
+const LONGEST_KEY: usize = 4096;
+
+/// What is said where policy has no reason of its own.
+const NO_RULE: &str = "no rule of the policy allows it";
+
+thread_local! {
+    /// Where keys are written, so that a look-up allocates nothing.
+    static KEY: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Policy, loaded: it answers every question until another takes its place.
+#[derive(Debug)]
+pub struct Decide {
+    rego: Rego,
+    reads: ReadSet,
+    kept: Option<Cache<Box<[u8]>, Arc<Verdict>>>,
+    rates: BTreeMap<TenantId, Rates>,
+    revision: Revision,
+}
+
+/// Why there is no permit, before it is put in words for the caller.
+struct No {
+    refusal: Refusal,
+    verdict: Option<Arc<Verdict>>,
+}
+
+impl Decide {
+    /// Loads a policy directory: reads it, checks it, runs its tests, and has it answer once. It blocks while it does.
+    ///
+    /// # Errors
+    /// Every mistake that was found.
+    pub fn load(config: &Policy) -> Result<Self, Vec<PolicyProblem>> {
+        let (bundle, mut problems) = Bundle::read(&config.directory);
+        let unread = problems.len();
+        let serving = rego::parse(&bundle.modules, &mut problems);
+        let tests = rego::parse(&bundle.tests, &mut problems);
+        let whole = problems.len() == unread;
+        let rates = rates::read(&bundle).unwrap_or_else(|mut found| {
+            problems.append(&mut found);
+            BTreeMap::new()
+        });
+        // Names that lead into a file that cannot be read are nobody's mistake.
+        if !whole || !problems.is_empty() {
+            problems.extend(serving.iter().flat_map(reads::check));
+            return Err(sorted(problems));
+        }
+        let (defined, found) = check::check(&bundle, &serving, &tests);
+        if !found.is_empty() {
+            return Err(sorted(found));
+        }
+        let ready = Rego::ready(&bundle, &defined, config.timeout);
+        problems.extend(rego::test(&bundle, &serving));
+        problems.extend(rego::test(&bundle, &tests));
+        match ready {
+            Ok(rego) if problems.is_empty() => Ok(Self {
+                rego,
+                reads: ReadSet::of(&serving),
+                kept: (config.cache > 0).then(|| Cache::new(config.cache)),
+                rates,
+                revision: bundle.revision,
+            }),
+            Ok(_) => Err(sorted(problems)),
+            Err(found) => Err(sorted(problems.into_iter().chain(found).collect())),
+        }
+    }
+
+    /// Judges one message. What its caller may not see does not exist for them; what they see and may not use is refused
+    /// with the reason; and arguments are held to what policy narrows them to.
+    ///
+    /// # Errors
+    /// The refusal, with everything that was handed in.
+    pub fn permit(
+        &self,
+        caller: Arc<Caller>,
+        server: Arc<Server>,
+        subject: Subject,
+        message: Message,
+        circumstances: &Circumstances,
+    ) -> Result<Permit, Box<Denied>> {
+        let question = Question {
+            caller: &caller,
+            server: &server,
+            method: message.method,
+            subject: &subject,
+            arguments: arguments(&message.action),
+            circumstances,
+        };
+        let judged = self.judge(&question, &message.action);
+        let invocation = circumstances.invocation;
+        match judged {
+            Ok(verdict) => Ok(Permit { caller, server, subject, message, verdict, invocation }),
+            Err(No { refusal, verdict }) => {
+                let (rules, deny) =
+                    verdict.map(|verdict| (verdict.rules.clone(), verdict.deny.clone())).unwrap_or_default();
+                let revision = self.revision.clone();
+                Err(Box::new(Denied {
+                    refusal,
+                    message,
+                    caller,
+                    server,
+                    subject,
+                    rules,
+                    deny,
+                    revision,
+                    invocation,
+                }))
+            }
+        }
+    }
+
+    /// What a list shows of the question's subject. The question's method and arguments do not matter: a list asks about
+    /// the use ([`Subject::used_by`]). Where policy fails, nothing is shown.
+    #[must_use]
+    pub fn may_see(&self, question: Question<'_>) -> Sight {
+        match self.listed(&question) {
+            Ok(verdict) if verdict.allow => Sight::Shown(verdict),
+            Ok(_) => Sight::Hidden,
+            Err(failure) => {
+                self.report(&question, &failure);
+                Sight::Hidden
+            }
+        }
+    }
+
+    /// Which policy this is.
+    #[must_use]
+    pub fn revision(&self) -> &Revision {
+        &self.revision
+    }
+
+    /// The rates that tenants' data asks for: `data.tenants.<tenant>.rates`.
+    pub fn rates(&self) -> impl Iterator<Item = (&TenantId, &Rates)> {
+        self.rates.iter()
+    }
+
+    fn judge(&self, question: &Question<'_>, action: &Action) -> Result<Arc<Verdict>, No> {
+        let verdict =
+            self.verdict(question, Phase::Call).map_err(|failure| self.failed(question, &failure))?;
+        if let Some(unknown) = unknown(question.subject) {
+            let shown = self.shown(question, &verdict).map_err(|failure| self.failed(question, &failure))?;
+            if !shown {
+                return Err(No { refusal: unknown, verdict: Some(verdict) });
+            }
+        }
+        if !verdict.allow {
+            return Err(No { refusal: reasons(&verdict), verdict: Some(verdict) });
+        }
+        if takes_arguments(action)
+            && let Err(refusal) = verdict.constraints.hold(question.arguments)
+        {
+            return Err(No { refusal, verdict: Some(verdict) });
+        }
+        Ok(verdict)
+    }
+
+    /// Whether a list shows the subject, given the verdict on its use.
+    fn shown(&self, question: &Question<'_>, verdict: &Verdict) -> Result<bool, Failure> {
+        let usual = question.subject.used_by() == Some(question.method) || !self.reads.has(Field::Method);
+        let differs = self.reads.has(Field::Phase) || self.reads.has(Field::Arguments);
+        if usual && !differs && !self.reads.passing {
+            return Ok(verdict.allow);
+        }
+        self.listed(question).map(|verdict| verdict.allow)
+    }
+
+    pub(in crate::decide) fn listed(&self, question: &Question<'_>) -> Result<Arc<Verdict>, Failure> {
+        let method = question.subject.used_by().unwrap_or(question.method);
+        self.verdict(&Question { method, arguments: None, ..*question }, Phase::List)
+    }
+
+    /// The verdict on a question: a kept one, or a new one.
+    pub(in crate::decide) fn verdict(
+        &self,
+        question: &Question<'_>,
+        phase: Phase,
+    ) -> Result<Arc<Verdict>, Failure> {
+        let kept = match &self.kept {
+            Some(kept) if !self.reads.passing => kept,
+            Some(_) | None => return self.ask(question, phase),
+        };
+        let look_up = |key: &RefCell<Vec<u8>>| {
+            let mut key = key.borrow_mut();
+            key::write(&mut key, &self.reads.values, question, phase);
+            kept.get(key.as_slice()).ok_or_else(|| key.clone())
+        };
+        match KEY.with(look_up) {
+            Ok(verdict) => Ok(verdict),
+            Err(key) => {
+                let verdict = self.ask(question, phase)?;
+                if key.len() <= LONGEST_KEY {
+                    kept.insert(key.into_boxed_slice(), Arc::clone(&verdict));
+                }
+                Ok(verdict)
+            }
+        }
+    }
+
+    fn ask(&self, question: &Question<'_>, phase: Phase) -> Result<Arc<Verdict>, Failure> {
+        let answer = self.rego.ask(question, phase)?;
+        Ok(Arc::new(Verdict::of(answer, self.revision.clone())?))
+    }
+
+    fn failed(&self, question: &Question<'_>, failure: &Failure) -> No {
+        self.report(question, failure);
+        No { refusal: Refusal::PolicyFailed, verdict: None }
+    }
+
+    /// The operator's line. An error of the engine may quote a value, so where arguments are read only its place is told.
+    fn report(&self, question: &Question<'_>, failure: &Failure) {
+        let text = failure.to_string();
+        let told =
+            if self.reads.has(Field::Arguments) { text.split("error:").next() } else { Some(text.as_str()) };
+        tracing::error!(
+            revision = %self.revision,
+            method = question.method,
+            invocation = %question.circumstances.invocation,
+            why = told.unwrap_or_default().trim(),
+            "Policy could not decide"
+        );
+    }
+
+    /// How many verdicts are kept.
+    #[cfg(test)]
+    pub(in crate::decide) fn kept(&self) -> usize {
+        self.kept.as_ref().map_or(0, Cache::len)
+    }
+
+    /// What the policy reads.
+    #[cfg(test)]
+    pub(in crate::decide) fn read_set(&self) -> &ReadSet {
+        &self.reads
+    }
+}
+
+impl Verdict {
+    fn of(answer: Answer, revision: Revision) -> Result<Self, Failure> {
+        let constraints = Constraints::ready(answer.constraints)
+            .map_err(|e| Failure::WrongType { key: "constraints", what: e.to_string() })?;
+        Ok(Self {
+            allow: answer.allow && answer.deny.is_empty(),
+            deny: answer.deny,
+            rules: answer.rules,
+            redact: answer.redact,
+            cost: answer.cost,
+            annotations: answer.annotations,
+            revision,
+            constraints,
+        })
+    }
+}
+
+fn sorted(mut problems: Vec<PolicyProblem>) -> Vec<PolicyProblem> {
+    problems.sort();
+    problems.dedup();
+    problems
+}
+
+/// The arguments that policy may read and narrow.
+fn arguments(action: &Action) -> Option<&RawValue> {
+    match action {
+        Action::CallTool(call) => call.arguments.as_deref(),
+        Action::GetPrompt { arguments, .. } => arguments.as_deref(),
+        Action::Initialize { .. }
+        | Action::Discover
+        | Action::Ping
+        | Action::List(_)
+        | Action::ReadResource { .. }
+        | Action::Subscribe { .. }
+        | Action::Unsubscribe { .. }
+        | Action::Complete(_)
+        | Action::SetLevel
+        | Action::Listen(_)
+        | Action::Task { .. }
+        | Action::Notify(_)
+        | Action::Respond
+        | Action::OpenStream
+        | Action::EndSession => None,
+    }
+}
+
+fn takes_arguments(action: &Action) -> bool {
+    matches!(action, Action::CallTool(_) | Action::GetPrompt { .. })
+}
+
+/// How a subject is refused that its caller may not see; the server itself is never hidden.
+fn unknown(subject: &Subject) -> Option<Refusal> {
+    match subject {
+        Subject::Tool(tool) => Some(Refusal::UnknownTool(tool.name.clone())),
+        Subject::Resource(_) => Some(Refusal::NotFound("resource")),
+        Subject::Prompt(_) => Some(Refusal::NotFound("prompt")),
+        Subject::Server => None,
+    }
+}
+
+fn reasons(verdict: &Verdict) -> Refusal {
+    let code = verdict.deny.iter().find_map(|(code, _)| code.clone());
+    let messages: Vec<&str> = verdict.deny.iter().map(|(_, message)| message.as_str()).collect();
+    let message = if messages.is_empty() { NO_RULE.to_owned() } else { messages.join("; ") };
+    Refusal::Denied { code, message }
+}

@@ -1,0 +1,94 @@
+//! A question → what policy says of it, in full: for the operator, never for a caller.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::decide::{Decide, Phase, Question, Verdict};
+use crate::name::Revision;
+
+/// What policy says of a question.
+#[derive(Debug, Clone, Serialize)]
+pub struct Explanation {
+    /// The outcome.
+    pub outcome: Outcome,
+    /// The rules that allow it.
+    pub rules: Vec<Arc<str>>,
+    /// The reasons of the rules that deny it: code and message.
+    pub deny: Vec<(Option<String>, String)>,
+    /// What arguments are narrowed to: JSON Schemas by argument.
+    pub constraints: Map<String, Value>,
+    /// JSON Pointers that are masked in results.
+    pub redact: Vec<Arc<str>>,
+    /// What it costs.
+    pub cost: f64,
+    /// Extra fields for the audit.
+    pub annotations: Map<String, Value>,
+    /// Why policy could not decide, where it could not.
+    pub failure: Option<String>,
+    /// The policy.
+    pub revision: Revision,
+}
+
+/// How a question ends, arguments aside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It may happen, within the constraints.
+    Allowed,
+    /// The caller sees it and may not use it.
+    Denied,
+    /// For the caller it does not exist.
+    Hidden,
+    /// Policy could not decide, which refuses.
+    Failed,
+}
+
+impl Decide {
+    /// Explains one question as a call.
+    #[must_use]
+    pub fn explain(&self, question: &Question<'_>) -> Explanation {
+        let verdicts =
+            self.verdict(question, Phase::Call).and_then(|call| Ok((call, self.listed(question)?)));
+        match verdicts {
+            Ok((call, list)) => {
+                let hidden = question.subject.used_by().is_some() && !list.allow;
+                let outcome = match (call.allow, hidden) {
+                    (_, true) => Outcome::Hidden,
+                    (true, false) => Outcome::Allowed,
+                    (false, false) => Outcome::Denied,
+                };
+                Explanation::of(&call, outcome)
+            }
+            Err(failure) => Explanation {
+                outcome: Outcome::Failed,
+                rules: Vec::new(),
+                deny: Vec::new(),
+                constraints: Map::new(),
+                redact: Vec::new(),
+                cost: 0.0,
+                annotations: Map::new(),
+                failure: Some(failure.to_string()),
+                revision: self.revision().clone(),
+            },
+        }
+    }
+}
+
+impl Explanation {
+    fn of(verdict: &Verdict, outcome: Outcome) -> Self {
+        let constraints = verdict.constraints.schemas();
+        Self {
+            outcome,
+            rules: verdict.rules.clone(),
+            deny: verdict.deny.clone(),
+            constraints: constraints.map(|(name, schema)| (name.to_owned(), schema.clone())).collect(),
+            redact: verdict.redact.clone(),
+            cost: verdict.cost,
+            annotations: verdict.annotations.clone(),
+            failure: None,
+            revision: verdict.revision.clone(),
+        }
+    }
+}

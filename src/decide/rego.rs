@@ -1,0 +1,252 @@
+//! The engine: modules and data as text → answers. regorus lives here and nowhere else.
+//!
+//! # Why the interpreter, and why so many engines
+//! regorus' faster virtual machine turned three idioms of `deny` into allow, so the interpreter decides. An engine
+//! answers one question at a time; engines are built from text, each with values of its own, because reference counts
+//! that threads share cost more than they save.
+//!
+//! # Why a package of the gate's own
+//! The gate wants some keys of `data.mcp.authz`, and rules that they share must run once. [`GATE`] names just the keys that
+//! the policy defines, so that nothing else in the package costs anything.
+
+mod answer;
+mod input;
+
+use std::num::NonZeroU32;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use regorus::utils::limits::ExecutionTimerConfig;
+use regorus::{Engine, LimitError, Value};
+
+use crate::decide::bundle::{Bundle, Text};
+use crate::decide::check::Defined;
+use crate::decide::paths::Module;
+use crate::decide::problem::{At, PolicyProblem};
+use crate::decide::{Phase, Question};
+
+pub(in crate::decide) use answer::Answer;
+
+/// The gate's own package.
+pub(in crate::decide) const GATE: &str = "portcullis_gate";
+
+/// What the gate evaluates.
+const ANSWER: &str = "data.portcullis_gate.answer";
+
+/// How long tests and the first evaluation may take: nobody waits for them.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Steps of the interpreter between two looks at the clock.
+const CHECK_INTERVAL: NonZeroU32 = NonZeroU32::new(64).unwrap();
+
+/// Engines that are kept for the next question.
+const IDLE: usize = 64;
+
+/// Why a question has no answer.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub(in crate::decide) enum Failure {
+    /// The time limit.
+    #[error("the policy took longer than {0:?}")]
+    TimedOut(Duration),
+    /// The engine says so.
+    #[error("{0}")]
+    Failed(String),
+    /// A key of the contract of another type.
+    #[error("`{key}` {what}")]
+    WrongType {
+        /// The key.
+        key: &'static str,
+        /// What is wrong with it.
+        what: String,
+    },
+}
+
+/// A policy that is ready to answer.
+pub(in crate::decide) struct Rego {
+    modules: Vec<Text>,
+    data: String,
+    timeout: Duration,
+    idle: Mutex<Vec<Engine>>,
+}
+
+impl std::fmt::Debug for Rego {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Rego").field("modules", &self.modules.len()).finish_non_exhaustive()
+    }
+}
+
+impl Rego {
+    /// Readies the serving modules of a bundle, and has them answer once.
+    pub(in crate::decide) fn ready(
+        bundle: &Bundle,
+        defined: &Defined,
+        timeout: Duration,
+    ) -> Result<Self, Vec<PolicyProblem>> {
+        let mut modules = bundle.modules.clone();
+        modules.push(gate(defined));
+        let rego = Self { modules, data: bundle.data.to_string(), timeout, idle: Mutex::default() };
+        let mut engine = rego.engine().map_err(|e| vec![located(&e, &bundle.modules)])?;
+        let mut problems = Vec::new();
+        for input in input::minimal() {
+            engine.set_execution_timer_config(timer(PATIENCE));
+            engine.set_input(input);
+            let answer = engine.eval_rule(ANSWER.to_owned()).map_err(|e| format!("{e:#}"));
+            if let Err(e) = answer.and_then(|value| Answer::read(&value).map_err(|e| e.to_string())) {
+                problems.push(located(&e, &bundle.modules));
+            }
+        }
+        problems.sort();
+        problems.dedup();
+        if problems.is_empty() { Ok(rego) } else { Err(problems) }
+    }
+
+    /// Answers one question.
+    pub(in crate::decide) fn ask(&self, question: &Question<'_>, phase: Phase) -> Result<Answer, Failure> {
+        let input = input::of(question, phase);
+        let mut engine = self.take()?;
+        engine.set_execution_timer_config(timer(self.timeout));
+        engine.set_input(input);
+        // A defect of the engine must not take the thread's other calls with it.
+        let value = catch_unwind(AssertUnwindSafe(|| engine.eval_rule(ANSWER.to_owned())))
+            .map_err(|_| Failure::Failed("the policy engine broke down".to_owned()))?
+            .map_err(|e| match e.downcast_ref::<LimitError>() {
+                Some(_) => Failure::TimedOut(self.timeout),
+                None => Failure::Failed(format!("{e:#}")),
+            })?;
+        // What a policy prints holds arguments, which the gate keeps nowhere.
+        drop(engine.take_prints());
+        let answer = Answer::read(&value);
+        self.put(engine);
+        answer
+    }
+
+    /// An engine that failed is not put back: whatever it was in the middle of goes with it.
+    fn put(&self, mut engine: Engine) {
+        engine.set_input(Value::Undefined);
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < IDLE {
+            idle.push(engine);
+        }
+    }
+
+    fn take(&self) -> Result<Engine, Failure> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        match idle {
+            Some(engine) => Ok(engine),
+            None => self.engine().map_err(Failure::Failed),
+        }
+    }
+
+    fn engine(&self) -> Result<Engine, String> {
+        build(self.modules.iter(), &self.data)
+    }
+}
+
+/// Parses modules; each file's mistakes are found, whatever the others hold.
+pub(in crate::decide) fn parse(texts: &[Text], problems: &mut Vec<PolicyProblem>) -> Vec<Module> {
+    let mut modules = Vec::new();
+    for text in texts {
+        match tree(text) {
+            Ok(module) => modules.push(module),
+            Err(e) => problems.push(located(&e, std::slice::from_ref(text))),
+        }
+    }
+    modules
+}
+
+fn tree(text: &Text) -> Result<Module, String> {
+    let mut engine = Engine::new();
+    engine.add_policy(text.file.clone(), text.text.clone()).map_err(|e| format!("{e:#}"))?;
+    let json = engine.get_ast_as_json().map_err(|e| format!("{e:#}"))?;
+    let ast: serde_json::Value = serde_json::from_str(&json).map_err(|e| e.to_string())?;
+    Ok(Module::read(&text.file, &text.text, ast.pointer("/0/ast").unwrap_or(&serde_json::Value::Null)))
+}
+
+/// Runs every `test_…` rule, as `opa test` does: it passes when it is exactly true.
+pub(in crate::decide) fn test(bundle: &Bundle, modules: &[Module]) -> Vec<PolicyProblem> {
+    let texts: Vec<Text> = bundle.modules.iter().chain(&bundle.tests).cloned().collect();
+    let mut engine = match build(texts.iter(), &bundle.data.to_string()) {
+        Ok(engine) => engine,
+        Err(e) => return vec![located(&e, &texts)],
+    };
+    let mut problems = Vec::new();
+    for module in modules {
+        let mut done = Vec::new();
+        for rule in module.rules.iter().filter(|rule| is_test(&rule.name)) {
+            if !done.contains(&&rule.name) {
+                done.push(&rule.name);
+                let failed = failure(&mut engine, module, &rule.name, &texts);
+                problems.extend(failed.map(|what| PolicyProblem::new(&module.file, rule.at, what, "")));
+            }
+        }
+    }
+    problems
+}
+
+fn is_test(name: &[String]) -> bool {
+    matches!(name, [only] if only.starts_with("test_"))
+}
+
+fn failure(engine: &mut Engine, module: &Module, name: &[String], texts: &[Text]) -> Option<String> {
+    let path =
+        module.package.iter().chain(name).fold("data".to_owned(), |path, part| match identifier(part) {
+            true => format!("{path}.{part}"),
+            false => format!("{path}[{part:?}]"),
+        });
+    engine.set_execution_timer_config(timer(PATIENCE));
+    engine.set_input(Value::Undefined);
+    let result = engine.eval_rule(path);
+    drop(engine.take_prints());
+    let name = name.join(".");
+    match result {
+        Ok(Value::Bool(true)) => None,
+        Ok(Value::Undefined | Value::Bool(false)) => Some(format!("test `{name}` fails")),
+        Ok(other) => Some(format!("test `{name}` fails: it gives {other}, and not true")),
+        Err(e) => Some(format!("test `{name}` fails: {}", located(&format!("{e:#}"), texts))),
+    }
+}
+
+fn identifier(text: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    text.chars().all(plain) && !text.starts_with(|c: char| c.is_ascii_digit())
+}
+
+fn build<'a>(texts: impl Iterator<Item = &'a Text>, data: &str) -> Result<Engine, String> {
+    let mut engine = Engine::new();
+    engine.set_gather_prints(true);
+    for text in texts {
+        engine.add_policy(text.file.clone(), text.text.clone()).map_err(|e| format!("{e:#}"))?;
+    }
+    engine.add_data_json(data).map_err(|e| format!("{e:#}"))?;
+    Ok(engine)
+}
+
+fn gate(defined: &Defined) -> Text {
+    let rules: String = defined
+        .iter()
+        .map(|key| format!("answer contains [\"{key}\", v] if v := data.mcp.authz.{key}\n"))
+        .collect();
+    Text { file: format!("{GATE}.rego"), text: format!("package {GATE}\n\n{rules}") }
+}
+
+fn timer(limit: Duration) -> ExecutionTimerConfig {
+    ExecutionTimerConfig { limit, check_interval: CHECK_INTERVAL }
+}
+
+/// A mistake that the engine found: its messages are `--> FILE:LINE:COLUMN`, the line, and `error: WHAT`.
+fn located(message: &str, texts: &[Text]) -> PolicyProblem {
+    let what = message.rsplit("error: ").next().unwrap_or(message).trim();
+    let place = message.rsplit("--> ").next().and_then(|rest| rest.lines().next()).unwrap_or_default();
+    let mut parts = place.rsplitn(3, ':');
+    let mut number = || parts.next().and_then(|n| n.trim().parse().ok());
+    let (column, line) = (number(), number());
+    let file = parts.next().filter(|file| texts.iter().any(|text| text.file == *file));
+    match (file, line, column) {
+        (Some(file), Some(line), Some(column)) => PolicyProblem::new(file, At { line, column }, what, ""),
+        _ => {
+            let file = texts.first().map_or("", |text| text.file.as_str());
+            PolicyProblem::new(file, At::START, what, "")
+        }
+    }
+}

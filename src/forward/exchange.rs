@@ -1,0 +1,300 @@
+//! One request to a server and its answer, read under limits of size and time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use pingora::http::RequestHeader;
+use pingora::protocols::http::client::HttpSession;
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorType};
+use tokio::time::Instant;
+
+use crate::forward::{Endpoint, Forward, POOL_IDLE};
+use crate::name::ServerName;
+use crate::refusal::Refusal;
+
+/// What is sent up. The headers are built from an allow-list by the gateway; nothing is copied blindly.
+#[derive(Debug)]
+pub struct Request {
+    /// The HTTP method.
+    pub method: Method,
+    /// The headers, without `Host` and framing.
+    pub headers: HeaderMap,
+    /// The body; empty for GET and DELETE.
+    pub body: Bytes,
+    /// What may be sent a second time.
+    pub retry: Retry,
+}
+
+/// When a request may be sent again after a pooled connection turned out dead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retry {
+    /// If no byte of an answer came: doing it twice does no harm.
+    Harmless,
+    /// Only if the request had not been written whole, so that the server cannot have acted on it.
+    Unsent,
+}
+
+/// A request under way: the head of the answer has been read.
+pub struct Exchange {
+    forward: Arc<Forward>,
+    session: HttpSession,
+    peer: HttpPeer,
+    server: ServerName,
+    deadline: Instant,
+    /// The status of the answer.
+    pub status: StatusCode,
+    /// The headers of the answer.
+    pub headers: HeaderMap,
+}
+
+impl std::fmt::Debug for Exchange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Exchange")
+            .field("server", &self.server)
+            .field("status", &self.status)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where an attempt failed, which decides whether it may be repeated.
+struct Failure {
+    sent: bool,
+    refusal: Refusal,
+}
+
+impl Exchange {
+    pub(in crate::forward) async fn send(
+        forward: Arc<Forward>,
+        endpoint: &Endpoint,
+        peer: HttpPeer,
+        request: Request,
+    ) -> Result<Self, Refusal> {
+        let deadline = Instant::now() + endpoint.timeouts.total;
+        let attempt = async {
+            match Self::attempt(&forward, endpoint, &peer, &request, deadline).await {
+                (Ok(exchange), _) => Ok(exchange),
+                (Err(failure), true) if !failure.sent || request.retry == Retry::Harmless => {
+                    Self::attempt(&forward, endpoint, &peer, &request, deadline).await.0
+                }
+                (Err(failure), _) => Err(failure),
+            }
+        };
+        match tokio::time::timeout_at(deadline, attempt).await {
+            Ok(done) => done.map_err(|failure| failure.refusal),
+            Err(_) => Err(Refusal::TimedOut { server: endpoint.server.clone() }),
+        }
+    }
+
+    /// One attempt; the second value says whether it went over a connection from the pool.
+    async fn attempt(
+        forward: &Arc<Forward>,
+        endpoint: &Endpoint,
+        peer: &HttpPeer,
+        request: &Request,
+        deadline: Instant,
+    ) -> (Result<Self, Failure>, bool) {
+        let connected = forward.connector.get_http_session(peer).await;
+        let (mut session, reused) = match connected {
+            Ok(connected) => connected,
+            Err(error) => {
+                let refusal = unreachable(&endpoint.server, &error);
+                return (Err(Failure { sent: false, refusal }), false);
+            }
+        };
+        session.set_read_timeout(Some(endpoint.timeouts.read));
+        session.set_write_timeout(Some(endpoint.timeouts.read));
+        let mut sent = false;
+        match write_and_read_head(&mut session, endpoint, request, &mut sent).await {
+            Ok((status, headers)) => {
+                let (forward, peer, server) = (Arc::clone(forward), peer.clone(), endpoint.server.clone());
+                (Ok(Self { forward, session, peer, server, deadline, status, headers }), reused)
+            }
+            Err(error) => {
+                let refusal = broken(&endpoint.server, &error);
+                // A time-out is the server's doing, not the pool's.
+                let stale = reused && !matches!(refusal, Refusal::TimedOut { .. });
+                (Err(Failure { sent, refusal }), stale)
+            }
+        }
+    }
+
+    /// The media type of the answer, without parameters, lower case.
+    #[must_use]
+    pub fn media_type(&self) -> Option<String> {
+        let value = self.headers.get(CONTENT_TYPE)?.to_str().ok()?;
+        Some(value.split(';').next()?.trim().to_ascii_lowercase())
+    }
+
+    /// Whether the answer is encoded although `identity` was asked for.
+    #[must_use]
+    pub fn is_encoded(&self) -> bool {
+        self.headers.get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity")
+    }
+
+    /// The next piece of the body, `None` at its end.
+    ///
+    /// # Errors
+    /// [`Refusal::TimedOut`] or [`Refusal::BadAnswer`].
+    pub async fn chunk(&mut self, wait: Wait) -> Result<Option<Bytes>, Refusal> {
+        let until = match wait {
+            Wait::Answer => self.deadline,
+            Wait::Events(idle) => self.deadline.min(Instant::now() + idle),
+            Wait::Standing(idle) => Instant::now() + idle,
+        };
+        match tokio::time::timeout_at(until, self.session.read_response_body()).await {
+            Ok(Ok(chunk)) => Ok(chunk),
+            Ok(Err(error)) => Err(broken(&self.server, &error)),
+            Err(_) => Err(Refusal::TimedOut { server: self.server.clone() }),
+        }
+    }
+
+    /// Lets reads wait as long as `idle`, for a stream of events.
+    pub fn stream(&mut self, idle: Duration) {
+        self.session.set_read_timeout(Some(idle));
+    }
+
+    /// The whole body, at most `limit` bytes; the connection goes back to the pool.
+    ///
+    /// # Errors
+    /// [`Refusal::BadAnswer`] where it is larger or breaks off, [`Refusal::TimedOut`].
+    pub async fn body(mut self, limit: usize) -> Result<Bytes, Refusal> {
+        let mut whole = Whole::Nothing;
+        while let Some(more) = self.chunk(Wait::Answer).await? {
+            whole = whole.and(more);
+            if whole.len() > limit {
+                return Err(Refusal::BadAnswer { server: self.server, what: "it is too large" });
+            }
+        }
+        self.finish().await;
+        Ok(whole.into_bytes())
+    }
+
+    /// Gives the connection back after the whole body has been read.
+    pub async fn finish(self) {
+        self.forward.connector.release_http_session(self.session, &self.peer, Some(POOL_IDLE)).await;
+    }
+
+    /// The server's name.
+    #[must_use]
+    pub fn server(&self) -> &ServerName {
+        &self.server
+    }
+}
+
+/// How long to wait for more of an answer.
+#[derive(Debug, Clone, Copy)]
+pub enum Wait {
+    /// Until the call's deadline.
+    Answer,
+    /// For so long, and not beyond the call's deadline.
+    Events(Duration),
+    /// For so long: the stream belongs to no call.
+    Standing(Duration),
+}
+
+/// A body as it is read: most come in one piece, which is then not copied.
+enum Whole {
+    Nothing,
+    One(Bytes),
+    Many(BytesMut),
+}
+
+impl Whole {
+    fn and(self, more: Bytes) -> Self {
+        let mut all = match self {
+            Self::Nothing => return Self::One(more),
+            Self::One(first) => BytesMut::from(first),
+            Self::Many(all) => all,
+        };
+        all.extend_from_slice(&more);
+        Self::Many(all)
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::Nothing => 0,
+            Self::One(first) => first.len(),
+            Self::Many(all) => all.len(),
+        }
+    }
+
+    fn into_bytes(self) -> Bytes {
+        match self {
+            Self::Nothing => Bytes::new(),
+            Self::One(first) => first,
+            Self::Many(all) => all.freeze(),
+        }
+    }
+}
+
+async fn write_and_read_head(
+    session: &mut HttpSession,
+    endpoint: &Endpoint,
+    request: &Request,
+    sent: &mut bool,
+) -> Result<(StatusCode, HeaderMap), Box<Error>> {
+    let header = header(endpoint, request, matches!(session, HttpSession::H2(_)))?;
+    session.write_request_header(Box::new(header)).await?;
+    // From here on the server may have all of it, whatever the write says.
+    *sent = true;
+    if !request.body.is_empty() {
+        session.write_request_body(request.body.clone(), true).await?;
+    }
+    session.finish_request_body().await?;
+    loop {
+        session.read_response_header().await?;
+        let Some(head) = session.response_header() else {
+            return Err(Error::explain(ErrorType::InvalidHTTPHeader, "no response header"));
+        };
+        if !head.status.is_informational() {
+            return Ok((head.status, head.headers.clone()));
+        }
+    }
+}
+
+fn header(endpoint: &Endpoint, request: &Request, h2: bool) -> Result<RequestHeader, Box<Error>> {
+    let path = match h2 {
+        true => format!(
+            "{}://{}{}",
+            if endpoint.tls { "https" } else { "http" },
+            endpoint.authority,
+            endpoint.path
+        ),
+        false => endpoint.path.clone(),
+    };
+    let size = request.headers.len() + 3;
+    let mut header = RequestHeader::build(request.method.clone(), path.as_bytes(), Some(size))?;
+    if h2 {
+        let uri =
+            path.parse().map_err(|_| Error::explain(ErrorType::InvalidHTTPHeader, "bad upstream URL"))?;
+        header.set_uri(uri);
+    }
+    header.insert_header(HOST, endpoint.authority.as_str())?;
+    for (name, value) in &request.headers {
+        header.append_header(name.clone(), value.clone())?;
+    }
+    if request.method == Method::POST {
+        header.insert_header(http::header::CONTENT_LENGTH, HeaderValue::from(request.body.len()))?;
+    }
+    Ok(header)
+}
+
+fn unreachable(server: &ServerName, error: &Error) -> Refusal {
+    tracing::warn!(%server, %error, "Server cannot be reached");
+    Refusal::Unreachable { server: server.clone() }
+}
+
+fn broken(server: &ServerName, error: &Error) -> Refusal {
+    tracing::warn!(%server, %error, "Exchange with the server failed");
+    let server = server.clone();
+    match error.etype() {
+        ErrorType::ReadTimedout | ErrorType::WriteTimedout | ErrorType::ConnectTimedout => {
+            Refusal::TimedOut { server }
+        }
+        _ => Refusal::BadAnswer { server, what: "it broke off" },
+    }
+}

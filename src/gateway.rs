@@ -1,0 +1,173 @@
+//! The path of a message, from the socket to the server and back. Start reading here.
+//!
+//! Nothing is forwarded unrecorded: the entry opens before the server is reached and closes on every way out.
+
+mod batch;
+mod build;
+mod call;
+mod gate;
+mod looks;
+mod narrow;
+mod refuse;
+mod relay;
+mod reply;
+mod route;
+mod sight;
+mod subject;
+mod tasks;
+mod upstream;
+
+pub use build::{BuildError, Shared};
+pub use gate::Gate;
+pub use relay::Relay;
+pub use route::Route;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::config::{Account, Config, Server};
+use crate::credential::Vault;
+use crate::decide::Decide;
+use crate::decode::{Decoded, Era, Message, decode};
+use crate::forward::Endpoint;
+use crate::gateway::call::{Call, Way};
+use crate::govern::Quotas;
+use crate::identify::session::Sessions;
+use crate::identify::{Caller, Identify};
+use crate::inbound::{Head, Inbound, Target};
+use crate::name::{ServerName, TenantId};
+use crate::record::Intent;
+use crate::refusal::Refusal;
+use crate::respond::Answer;
+
+/// One generation of the gate: what one configuration and one policy make. A message runs start to finish on the
+/// generation that it began with.
+pub struct Gateway {
+    config: Arc<Config>,
+    identify: Arc<Identify>,
+    sessions: Sessions,
+    decide: Arc<Decide>,
+    vault: Arc<Vault>,
+    quotas: HashMap<TenantId, Quotas>,
+    default_quotas: Quotas,
+    endpoints: HashMap<ServerName, Endpoint>,
+    own_endpoints: HashMap<(TenantId, ServerName), Endpoint>,
+    shared: Arc<Shared>,
+}
+
+impl Gateway {
+    /// Answers one request. Every way out is on the record.
+    pub async fn answer<I: Inbound>(self: &Arc<Self>, inbound: &mut I) -> Answer<Relay> {
+        let mut call = Call::begin(inbound.head().peer.ip());
+        match self.pass(inbound, &mut call).await {
+            Ok(answer) => answer,
+            Err(refusal) => self.refuse(&refusal, call, Some(&inbound.head().target)),
+        }
+    }
+
+    /// Answers a request that `listen` does not let in.
+    pub async fn turn_away(&self, refusal: &Refusal, peer: SocketAddr) -> Answer<Relay> {
+        self.refuse(refusal, Call::begin(peer.ip()), None)
+    }
+
+    async fn pass<I: Inbound>(
+        self: &Arc<Self>,
+        inbound: &mut I,
+        call: &mut Call,
+    ) -> Result<Answer<Relay>, Refusal> {
+        let caller = self.identify.caller(inbound.head()).await?;
+        call.caller = Some(Arc::clone(&caller));
+        let way = self.way(inbound.head(), caller, call)?;
+        let body = inbound.body().await?;
+        let depth = self.config.listen.limits.json_depth;
+        match decode(inbound.head(), body, way.version(), depth)
+            .map_err(|rejected| call.rejected(*rejected))?
+        {
+            Decoded::One(message) => self.message(inbound, &way, message, call).await,
+            Decoded::Batch(messages) => Ok(self.batch(inbound, &way, messages).await),
+        }
+    }
+
+    /// One message: may it, may it now, is it on the record, with whose key; then to the server and back.
+    async fn message<I: Inbound>(
+        self: &Arc<Self>,
+        inbound: &mut I,
+        way: &Way,
+        message: Message,
+        call: &mut Call,
+    ) -> Result<Answer<Relay>, Refusal> {
+        call.asks(&message);
+        let circumstances = call.circumstances();
+        let message = self.narrow(way, message, &circumstances)?;
+        let subject = self.subject(inbound, way, &message, call).await?;
+        let (caller, server) = (Arc::clone(&way.caller), Arc::clone(&way.server));
+        let permit = self
+            .decide
+            .permit(caller, server, subject, message, &circumstances) // a tool call is authorised here
+            .map_err(|denied| call.denied(*denied))?;
+        let (quotas, wait) = (self.quotas(way.caller.tenant()), self.config.slot_wait);
+        let account = self.account(way);
+        let slot = self.shared.govern.admit(&permit, quotas, account, wait).await?;
+        call.entry =
+            Some(self.shared.record.open(Intent { permit: &permit, circumstances: &circumstances }).await?);
+        let lease = self.vault.lease(&permit).await?;
+        let token = self
+            .shared
+            .voucher
+            .vouch(&permit, &call.vouched(account.and_then(|account| account.url.as_ref())))?;
+        let era = permit.message().era;
+        let request = self.request(inbound.head(), way, &permit, &lease, &token, call)?;
+        let sent = self.send(way, request, permit, slot, lease, call);
+        match era {
+            // In the modern era a client that goes away cancels; in the legacy one it may come back for the answer.
+            Era::Modern => tokio::select! {
+                biased;
+                answer = sent => answer,
+                () = inbound.gone() => Err(Refusal::ClientGone),
+            },
+            Era::Legacy => sent.await,
+        }
+    }
+
+    /// Which server a request goes to, and the session that it says it belongs to.
+    fn way(&self, head: &Head, caller: Arc<Caller>, call: &mut Call) -> Result<Way, Refusal> {
+        let name = match (&head.target, caller.scope()) {
+            (Target::ScopedUrl(_), Some(scope)) => &scope.server,
+            (Target::Server(name), _) => name,
+            (Target::ScopedUrl(_), None) => return Err(Refusal::UnknownUrl),
+        };
+        let server = self.config.servers.get(name).ok_or(Refusal::NoSuchPath)?;
+        call.server = Some(Arc::clone(server));
+        let session = match head.header("mcp-session-id") {
+            None if head.count("mcp-session-id") > 0 => return Err(Refusal::UnknownSession),
+            None => None,
+            // A modern request has no session; what it says of one is ignored.
+            Some(_) if head.header("mcp-protocol-version") == Some("2026-07-28") => None,
+            Some(sealed) => {
+                Some(self.sessions.open(sealed, &server.name, &caller).ok_or(Refusal::UnknownSession)?)
+            }
+        };
+        Ok(Way { caller, server: Arc::clone(server), session })
+    }
+
+    fn quotas(&self, tenant: &TenantId) -> &Quotas {
+        self.quotas.get(tenant).unwrap_or(&self.default_quotas)
+    }
+
+    fn account(&self, way: &Way) -> Option<&Account> {
+        let key = (way.caller.tenant().clone(), way.server.name.clone());
+        self.config.accounts.get(&key).map(Arc::as_ref)
+    }
+
+    fn endpoint(&self, tenant: &TenantId, server: &Server) -> Result<&Endpoint, Refusal> {
+        let own = self.own_endpoints.get(&(tenant.clone(), server.name.clone()));
+        own.or_else(|| self.endpoints.get(&server.name)).ok_or(Refusal::Internal)
+    }
+
+    /// The configuration of this generation.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+}

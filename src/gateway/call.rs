@@ -1,0 +1,162 @@
+//! What is known of a message while it is on its way: filled in step by step, so that a refusal at any step can say it.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use crate::config::Server;
+use crate::decide::{Circumstances, Denied};
+use crate::decode::{Action, Era, Message, Rejected, RequestId, Version};
+use crate::identify::Caller;
+use crate::name::{Invocation, Revision};
+use crate::record::Entry;
+use crate::refusal::Refusal;
+use crate::respond::table::Asked;
+use crate::vouch::Context;
+
+/// Whom the request comes from, which server it goes to, and in which session.
+pub(in crate::gateway) struct Way {
+    pub caller: Arc<Caller>,
+    pub server: Arc<Server>,
+    /// The server's own session id, and the revision that was negotiated with it.
+    pub session: Option<(String, Version)>,
+}
+
+impl Way {
+    /// The revision of the session, where there is one.
+    pub(in crate::gateway) fn version(&self) -> Option<Version> {
+        self.session.as_ref().map(|(_, version)| *version)
+    }
+}
+
+/// One message under way.
+pub(in crate::gateway) struct Call {
+    pub invocation: Invocation,
+    pub source: IpAddr,
+    pub caller: Option<Arc<Caller>>,
+    pub server: Option<Arc<Server>>,
+    pub id: Option<RequestId>,
+    pub era: Era,
+    pub version: Option<Version>,
+    pub method: Option<&'static str>,
+    pub tool_call: bool,
+    pub about: Option<About>,
+    pub client: Option<(String, Option<String>)>,
+    pub traceparent: Option<String>,
+    pub arguments: Option<Box<serde_json::value::RawValue>>,
+    pub rules: Vec<Arc<str>>,
+    pub revision: Option<Revision>,
+    pub entry: Option<Entry>,
+}
+
+/// What a refused message was about; the message itself may be gone by then.
+pub(in crate::gateway) enum About {
+    Tool(crate::name::ToolName),
+    Resource(String),
+    Prompt(String),
+    Task(String),
+}
+
+impl Call {
+    pub(in crate::gateway) fn begin(source: IpAddr) -> Self {
+        Self {
+            invocation: Invocation::new(),
+            source,
+            caller: None,
+            server: None,
+            id: None,
+            era: Era::Legacy,
+            version: None,
+            method: None,
+            tool_call: false,
+            about: None,
+            client: None,
+            traceparent: None,
+            arguments: None,
+            rules: Vec::new(),
+            revision: None,
+            entry: None,
+        }
+    }
+
+    /// Another message of the same request.
+    pub(in crate::gateway) fn sibling(way: &Way, source: IpAddr) -> Self {
+        let mut call = Self::begin(source);
+        call.caller = Some(Arc::clone(&way.caller));
+        call.server = Some(Arc::clone(&way.server));
+        call
+    }
+
+    /// Notes what the message says of itself.
+    pub(in crate::gateway) fn asks(&mut self, message: &Message) {
+        self.id = message.id.clone();
+        self.era = message.era;
+        self.version = message.version;
+        self.method = (!message.method.is_empty()).then_some(message.method);
+        self.client =
+            message.meta.client_name.clone().map(|name| (name, message.meta.client_version.clone()));
+        self.traceparent = message.meta.traceparent.clone();
+        match &message.action {
+            Action::CallTool(call) => {
+                self.tool_call = true;
+                self.about = Some(About::Tool(call.name.clone()));
+            }
+            Action::ReadResource { uri } | Action::Subscribe { uri } | Action::Unsubscribe { uri } => {
+                self.about = Some(About::Resource(uri.clone()));
+            }
+            Action::GetPrompt { name, .. } => self.about = Some(About::Prompt(name.clone())),
+            Action::Task { id, .. } => self.about = Some(About::Task(id.clone())),
+            Action::Initialize { .. }
+            | Action::Discover
+            | Action::Ping
+            | Action::List(_)
+            | Action::Complete(_)
+            | Action::SetLevel
+            | Action::Listen(_)
+            | Action::Notify(_)
+            | Action::Respond
+            | Action::OpenStream
+            | Action::EndSession => {}
+        }
+    }
+
+    /// Notes what `decode` could read of a message that it rejects.
+    pub(in crate::gateway) fn rejected(&mut self, rejected: Rejected) -> Refusal {
+        self.id = rejected.id;
+        self.era = rejected.era;
+        rejected.refusal
+    }
+
+    /// Notes what policy said of a message that it denies.
+    pub(in crate::gateway) fn denied(&mut self, denied: Denied) -> Refusal {
+        self.rules = denied.rules;
+        self.revision = Some(denied.revision);
+        if let Action::CallTool(call) = denied.message.action {
+            self.arguments = call.arguments;
+        }
+        denied.refusal
+    }
+
+    /// The circumstances that policy may read.
+    pub(in crate::gateway) fn circumstances(&self) -> Circumstances {
+        Circumstances {
+            invocation: self.invocation,
+            time: jiff::Timestamp::now(),
+            source_ip: self.source,
+            protocol: self.version.map(Version::as_str),
+            client: self.client.clone(),
+            workflow: None,
+            rate_remaining: None,
+        }
+    }
+
+    /// What the signed statement says beside the permit.
+    pub(in crate::gateway) fn vouched<'a>(&self, url: Option<&'a http::Uri>) -> Context<'a> {
+        Context { client_address: self.source, now: SystemTime::now(), url }
+    }
+
+    /// What an answer to a refusal needs.
+    pub(in crate::gateway) fn asked(&self) -> Asked {
+        Asked { id: self.id.clone(), era: self.era, tool_call: self.tool_call, invocation: self.invocation }
+    }
+}

@@ -1,0 +1,77 @@
+//! The way out for what goes no further: on the record, and told to the caller.
+
+use http::HeaderValue;
+
+use crate::gateway::call::{About, Call};
+use crate::gateway::{Gateway, Relay};
+use crate::identify::challenge::Resource;
+use crate::inbound::Target;
+use crate::record::{self, Outcome, RefusalLine, Status};
+use crate::refusal::Refusal;
+use crate::respond::{Answer, table};
+
+impl Gateway {
+    /// Records a refusal and answers it.
+    pub(in crate::gateway) fn refuse(
+        &self,
+        refusal: &Refusal,
+        mut call: Call,
+        target: Option<&Target>,
+    ) -> Answer<Relay> {
+        let flood = self.counted(refusal, &call);
+        let refusal = flood.as_ref().unwrap_or(refusal);
+        match call.entry.take() {
+            Some(entry) => entry.close(outcome(refusal)),
+            None => self.record_refusal(refusal, &call),
+        }
+        let resource = match target {
+            Some(Target::Server(name)) if self.config.servers.len() > 1 => Resource::Server(name),
+            _ => Resource::Mcp,
+        };
+        let challenge = self.identify.challenges().header(refusal, resource);
+        table::answer(refusal, &call.asked(), challenge.and_then(|text| HeaderValue::try_from(text).ok()))
+    }
+
+    /// Counts a refused message against its caller's rates: a flood of refused calls is a flood. What has passed
+    /// `govern`, or was refused by it, is counted already.
+    fn counted(&self, refusal: &Refusal, call: &Call) -> Option<Refusal> {
+        let caller = call.caller.as_ref()?;
+        if call.entry.is_some() || matches!(refusal, Refusal::TooMany(_) | Refusal::NotRecorded) {
+            return None;
+        }
+        self.shared.govern.count_refused(caller, self.quotas(caller.tenant())).err()
+    }
+
+    fn record_refusal(&self, refusal: &Refusal, call: &Call) {
+        let mut line = RefusalLine::new(call.invocation, refusal, call.source);
+        line.caller = call.caller.as_deref();
+        line.server = call.server.as_ref().map(|server| &server.name);
+        line.method = call.method;
+        line.era = call.method.map(|_| call.era);
+        line.protocol = call.version.map(crate::decode::Version::as_str);
+        line.client = call.client.as_ref().map(|(name, _)| name.as_str());
+        line.arguments = call.arguments.as_ref().map(|arguments| arguments.get().as_bytes());
+        line.rules = &call.rules;
+        line.revision = call.revision.as_ref();
+        line.about = match &call.about {
+            Some(About::Tool(name)) => record::About::Tool(name.as_str()),
+            Some(About::Resource(uri)) => record::About::Resource(uri),
+            Some(About::Prompt(name)) => record::About::Prompt(name),
+            Some(About::Task(id)) => record::About::Task(id),
+            None => record::About::Nothing,
+        };
+        self.shared.record.refused(&line);
+    }
+}
+
+/// How a call ended that was refused after its intent was on the record.
+fn outcome(refusal: &Refusal) -> Outcome {
+    match refusal {
+        Refusal::ClientGone => Outcome::bare(Status::Cancelled),
+        // The server has had it, and what it did with it is not known.
+        Refusal::TimedOut { .. } | Refusal::BadAnswer { .. } => {
+            Outcome { status: Status::Unknown, ..Outcome::refused(refusal) }
+        }
+        _ => Outcome::refused(refusal),
+    }
+}

@@ -1,0 +1,223 @@
+//! A stream of events from the server to the caller, judged one by one, holding no more than one.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::decode::sse::{Event, Events, message};
+use crate::decode::{Action, Version};
+use crate::forward::{Exchange, Reply, Wait};
+use crate::gateway::Gateway;
+use crate::gateway::call::Call;
+use crate::gateway::reply::{must_answer, outcome};
+use crate::gateway::sight::Sight;
+use crate::govern::Slot;
+use crate::record::{Entry, MacStream, Outcome, Status};
+use crate::refusal::Refusal;
+use crate::respond::filter::{Ending, Filter, Passed};
+use crate::respond::redact::Redaction;
+use crate::respond::table::Asked;
+
+/// Events on their way down. Whoever holds it pulls; nothing is read from the server that nobody has asked for.
+pub struct Relay {
+    gateway: Arc<Gateway>,
+    exchange: Option<Exchange>,
+    events: Events,
+    filter: Filter,
+    sight: Sight,
+    asked: Asked,
+    ready: VecDeque<Bytes>,
+    idle: Duration,
+    standing: bool,
+    ending: Option<Ending>,
+    opened: Option<Version>,
+    entry: Option<Entry>,
+    mac: Option<MacStream>,
+    bytes: u64,
+    _slot: Slot,
+}
+
+impl std::fmt::Debug for Relay {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Relay").field("asked", &self.asked).finish_non_exhaustive()
+    }
+}
+
+impl Relay {
+    pub(in crate::gateway) fn new(
+        gateway: Arc<Gateway>,
+        reply: Reply,
+        redaction: Option<Redaction>,
+        sight: Sight,
+        call: &mut Call,
+    ) -> Self {
+        let Reply { mut exchange, permit, slot, lease } = reply;
+        let idle = permit.server().timeouts.stream_idle;
+        exchange.stream(idle);
+        let standing = matches!(permit.message().action, Action::OpenStream | Action::Listen(_));
+        let mac = Some(gateway.shared.record.macs().begin());
+        Self {
+            events: Events::new(gateway.config.listen.limits.event_bytes),
+            gateway,
+            exchange: Some(exchange),
+            filter: Filter::new(permit, lease, redaction),
+            sight,
+            asked: call.asked(),
+            ready: VecDeque::new(),
+            idle,
+            standing,
+            ending: None,
+            opened: None,
+            entry: call.entry.take(),
+            mac,
+            bytes: 0,
+            _slot: slot,
+        }
+    }
+
+    /// Whether the stream belongs to no call, and so may end whenever the gate stops.
+    #[must_use]
+    pub fn is_standing(&self) -> bool {
+        self.standing
+    }
+
+    /// The next event for the caller; `None` at the end of the stream.
+    pub async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            if let Some(ready) = self.ready.pop_front() {
+                return Some(ready);
+            }
+            match self.events.next_event() {
+                Ok(Some(event)) => {
+                    if let Some(bytes) = self.pass(&event) {
+                        return Some(bytes);
+                    }
+                }
+                Ok(None) => match self.read().await {
+                    Ok(true) => {}
+                    Ok(false) => return self.end().await,
+                    Err(refusal) => return self.break_off(&refusal),
+                },
+                Err(_) => return self.break_off(&self.bad("one of its events is too large")),
+            }
+        }
+    }
+
+    /// The JSON messages of the whole stream, for a batch that is answered by one document.
+    pub(in crate::gateway) async fn collect(mut self) -> Vec<Bytes> {
+        let mut events = Events::new(usize::MAX);
+        let mut messages = Vec::new();
+        while let Some(bytes) = self.next().await {
+            events.push(&bytes);
+            while let Ok(Some(event)) = events.next_event() {
+                messages.extend(event.data.filter(|data| !data.is_empty()));
+            }
+        }
+        messages
+    }
+
+    /// Reads on until the answer to `initialize` has come; what was read stays to be relayed.
+    pub(in crate::gateway) async fn until_opened(&mut self) -> Option<Version> {
+        let mut read = VecDeque::new();
+        while self.ending.is_none() {
+            match self.next().await {
+                Some(event) => read.push_back(event),
+                None => break,
+            }
+        }
+        self.ready = read;
+        self.opened
+    }
+
+    /// The client is gone. In the modern era that cancels the call; in the legacy era it does not, and the answer is
+    /// read to its end.
+    pub async fn client_gone(mut self) {
+        if !must_answer(self.asked.era) && !self.standing {
+            while self.next().await.is_some() {}
+        }
+    }
+
+    async fn read(&mut self) -> Result<bool, Refusal> {
+        let wait = if self.standing { Wait::Standing(self.idle) } else { Wait::Events(self.idle) };
+        let Some(exchange) = &mut self.exchange else { return Ok(false) };
+        let Some(chunk) = exchange.chunk(wait).await? else { return Ok(false) };
+        self.bytes += chunk.len() as u64;
+        self.events.push(&chunk);
+        Ok(true)
+    }
+
+    fn pass(&mut self, event: &Event) -> Option<Bytes> {
+        let Some(data) = event.data.as_ref().filter(|data| !data.is_empty()) else {
+            return Some(event.passed());
+        };
+        if let Some(mac) = &mut self.mac {
+            mac.update(data);
+        }
+        let judged = self.filter.message(data, &self.sight);
+        if judged.ending.is_some() && self.ending.is_some() {
+            return None; // the first answer counts
+        }
+        self.gateway.bind_task(&self.filter, &judged);
+        self.opened = self.opened.or(judged.opened);
+        self.ending = self.ending.or(judged.ending);
+        match judged.passed {
+            Passed::AsIs => Some(event.passed()),
+            Passed::Changed(data) => Some(event.with_data(&data)),
+            Passed::Dropped(what) => {
+                tracing::info!(server = %self.sight.server.name, what, "Message of the server dropped");
+                judged.ending.map(|_| message(&self.gateway.error(&self.bad(what), &self.asked)))
+            }
+        }
+    }
+
+    async fn end(&mut self) -> Option<Bytes> {
+        if let Some(exchange) = self.exchange.take() {
+            exchange.finish().await;
+        }
+        if self.ending.is_none() && self.asked.id.is_some() && must_answer(self.asked.era) {
+            return self.break_off(&self.bad("its stream ended without an answer"));
+        }
+        self.close();
+        None
+    }
+
+    /// Ends the stream early. A caller that waits for an answer gets the reason; nothing is made up for it.
+    fn break_off(&mut self, refusal: &Refusal) -> Option<Bytes> {
+        self.exchange = None;
+        let waits = self.ending.is_none() && self.asked.id.is_some();
+        self.close();
+        if !waits {
+            return None;
+        }
+        self.ending = Some(Ending::Error(refusal.code(self.asked.era)));
+        Some(message(&self.gateway.error(refusal, &self.asked)))
+    }
+
+    fn bad(&self, what: &'static str) -> Refusal {
+        Refusal::BadAnswer { server: self.sight.server.name.clone(), what }
+    }
+
+    fn close(&mut self) {
+        let Some(entry) = self.entry.take() else { return };
+        let ended = match self.ending {
+            Some(ending) => outcome(ending),
+            None if self.standing || self.asked.id.is_none() => Outcome::bare(Status::Ok),
+            None => Outcome::bare(Status::Unknown),
+        };
+        entry.close(Outcome { result: self.mac.take().map(MacStream::finish), bytes: self.bytes, ..ended });
+    }
+}
+
+impl Drop for Relay {
+    /// A relay that is dropped before its end was cancelled by its client.
+    fn drop(&mut self) {
+        if self.ending.is_some() || self.standing {
+            return self.close();
+        }
+        if let Some(entry) = self.entry.take() {
+            entry.close(Outcome { bytes: self.bytes, ..Outcome::bare(Status::Cancelled) });
+        }
+    }
+}

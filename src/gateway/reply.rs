@@ -1,0 +1,238 @@
+//! What a server's answer becomes: nothing, a document, or a stream of events.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::RETRY_AFTER;
+use http::{HeaderName, HeaderValue, StatusCode};
+
+use crate::credential::Lease;
+use crate::decide::Permit;
+use crate::decode::{Action, Era, Version};
+use crate::forward::{Reply, Request};
+use crate::gateway::Gateway;
+use crate::gateway::call::{Call, Way};
+use crate::gateway::relay::Relay;
+use crate::gateway::sight::Sight;
+use crate::gateway::tasks::Bound;
+use crate::govern::Slot;
+use crate::record::{Outcome, Status};
+use crate::refusal::Refusal;
+use crate::respond::filter::{Ending, Filter, Judged, Passed};
+use crate::respond::redact::Redaction;
+use crate::respond::{Answer, Body, table};
+
+const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
+/// A server that asks for patience is believed up to here.
+const MOST_PATIENCE: Duration = Duration::from_secs(300);
+
+/// What kind of answer it is.
+enum Kind {
+    Nothing,
+    Document,
+    Events,
+}
+
+impl Gateway {
+    /// Sends a permitted message and makes the caller's answer of the server's.
+    pub(in crate::gateway) async fn send(
+        self: &Arc<Self>,
+        way: &Way,
+        request: Request,
+        permit: Permit,
+        slot: Slot,
+        lease: Lease,
+        call: &mut Call,
+    ) -> Result<Answer<Relay>, Refusal> {
+        let redaction = self.redaction(way, &permit)?;
+        let endpoint = self.endpoint(way.caller.tenant(), &way.server)?;
+        let reply = self.shared.forward.send(endpoint, permit, slot, lease, request).await?;
+        let kind = kind(&reply, way)?;
+        let session = reply.exchange.headers.get(SESSION).cloned();
+        let status = reply.exchange.status;
+        match kind {
+            Kind::Nothing => {
+                reply.exchange.body(self.config.listen.limits.answer_bytes).await?;
+                close(call, Outcome::bare(Status::Ok));
+                Ok(Answer::empty(if status == StatusCode::OK {
+                    StatusCode::OK
+                } else {
+                    StatusCode::ACCEPTED
+                }))
+            }
+            Kind::Document => self.document(way, reply, redaction, session, call).await,
+            Kind::Events => self.events(way, reply, redaction, session, call).await,
+        }
+    }
+
+    async fn document(
+        self: &Arc<Self>,
+        way: &Way,
+        reply: Reply,
+        redaction: Option<Redaction>,
+        session: Option<HeaderValue>,
+        call: &mut Call,
+    ) -> Result<Answer<Relay>, Refusal> {
+        let Reply { exchange, permit, slot: _slot, lease } = reply;
+        let status = exchange.status;
+        let body = exchange.body(self.config.listen.limits.answer_bytes).await?;
+        let filter = Filter::new(permit, lease, redaction);
+        let judged = filter.message(&body, &self.sight(way, call));
+        let bad = |what| Refusal::BadAnswer { server: way.server.name.clone(), what };
+        let passed = match &judged.passed {
+            Passed::AsIs => body.clone(),
+            Passed::Changed(changed) => changed.clone(),
+            Passed::Dropped(what) => return Err(bad(what)),
+        };
+        let Some(ending) = judged.ending else { return Err(bad("it is no response")) };
+        self.bind_task(&filter, &judged);
+        let result = Some(self.shared.record.macs().of(&body));
+        close(call, Outcome { result, bytes: body.len() as u64, ..outcome(ending) });
+        let answer = Answer::json(status, passed);
+        self.with_session(answer, way, session, judged.opened)
+    }
+
+    async fn events(
+        self: &Arc<Self>,
+        way: &Way,
+        reply: Reply,
+        redaction: Option<Redaction>,
+        session: Option<HeaderValue>,
+        call: &mut Call,
+    ) -> Result<Answer<Relay>, Refusal> {
+        let opening = matches!(reply.permit.message().action, Action::Initialize { .. });
+        let status = reply.exchange.status;
+        let mut relay = Relay::new(Arc::clone(self), reply, redaction, self.sight(way, call), call);
+        // The session's id goes into the header and is sealed with the revision that only the body tells.
+        let opened = if opening { relay.until_opened().await } else { None };
+        let answer = Answer { status, headers: Vec::new(), body: Body::Events(relay) };
+        self.with_session(answer, way, session, opened)
+    }
+
+    fn with_session(
+        &self,
+        answer: Answer<Relay>,
+        way: &Way,
+        session: Option<HeaderValue>,
+        opened: Option<Version>,
+    ) -> Result<Answer<Relay>, Refusal> {
+        let (Some(session), Some(version)) = (session, opened) else { return Ok(answer) };
+        let bad = || Refusal::BadAnswer {
+            server: way.server.name.clone(),
+            what: "its session id is not visible ASCII",
+        };
+        let upstream = session.to_str().map_err(|_| bad())?;
+        let sealed = self.sessions.seal(upstream, version, &way.server.name, &way.caller)?;
+        let value = HeaderValue::try_from(sealed).map_err(|_| Refusal::Internal)?;
+        Ok(answer.with(SESSION, value))
+    }
+
+    pub(in crate::gateway) fn sight(&self, way: &Way, call: &Call) -> Sight {
+        Sight {
+            decide: Arc::clone(&self.decide),
+            shared: Arc::clone(&self.shared),
+            caller: Arc::clone(&way.caller),
+            server: Arc::clone(&way.server),
+            circumstances: call.circumstances(),
+        }
+    }
+
+    /// What is masked in the answer: what policy says of the call, or said of the call that the task was made by.
+    fn redaction(&self, way: &Way, permit: &Permit) -> Result<Option<Redaction>, Refusal> {
+        let Action::Task { id, .. } = &permit.message().action else {
+            return Ok(Redaction::of(&permit.verdict().redact));
+        };
+        let tenant = way.caller.tenant();
+        let bound = self.shared.tasks.of(tenant, &way.server.name, id, &way.caller.principal());
+        bound.map(|bound| Redaction::of(&bound.redact)).ok_or(Refusal::NotFound("task"))
+    }
+
+    /// Binds a task to the caller whose call became it.
+    pub(in crate::gateway) fn bind_task(&self, filter: &Filter, judged: &Judged) {
+        let (Some(task), permit) = (&judged.task, filter.permit()) else { return };
+        let bound = Bound { principal: permit.caller().principal(), redact: permit.verdict().redact.clone() };
+        self.shared.tasks.bind(permit.caller().tenant(), &permit.server().name, task, bound);
+    }
+
+    /// The JSON of a refusal, for a message that is already being answered.
+    pub(in crate::gateway) fn error(&self, refusal: &Refusal, asked: &table::Asked) -> Bytes {
+        match table::answer::<Relay>(refusal, asked, None).body {
+            Body::Full(bytes) => bytes,
+            Body::Empty | Body::Events(_) => Bytes::new(),
+        }
+    }
+}
+
+/// Closes the entry, if it is still open.
+fn close(call: &mut Call, outcome: Outcome) {
+    if let Some(entry) = call.entry.take() {
+        entry.close(outcome);
+    }
+}
+
+/// The outcome of a call that the server answered.
+pub(in crate::gateway) fn outcome(ending: Ending) -> Outcome {
+    match ending {
+        Ending::Ok => Outcome::bare(Status::Ok),
+        Ending::ToolError => Outcome::bare(Status::ToolError),
+        Ending::Error(code) => Outcome { error: Some(code), ..Outcome::bare(Status::Error) },
+    }
+}
+
+/// What kind of answer it is, by status and media type; what is no answer of MCP is refused.
+fn kind(reply: &Reply, way: &Way) -> Result<Kind, Refusal> {
+    let server = || way.server.name.clone();
+    let exchange = &reply.exchange;
+    match exchange.status.as_u16() {
+        401 => return Err(rejected(reply, way)),
+        403 => {
+            return Err(Refusal::BadAnswer { server: server(), what: "it refuses the account's credential" });
+        }
+        405 => return Err(Refusal::MethodNotAllowed { allow: "POST" }),
+        429 => return Err(Refusal::UpstreamBusy { server: server(), retry: patience(reply) }),
+        500.. => {
+            return Err(Refusal::BadAnswer { server: server(), what: "it answered with a server error" });
+        }
+        _ => {}
+    }
+    if exchange.is_encoded() {
+        return Err(Refusal::BadAnswer {
+            server: server(),
+            what: "it is encoded although `identity` was asked for",
+        });
+    }
+    let message = reply.permit.message();
+    let answers = message.id.is_some() && !matches!(message.action, Action::Respond);
+    match (exchange.media_type().as_deref(), exchange.status.is_success()) {
+        (Some("text/event-stream"), true) => Ok(Kind::Events),
+        (Some("application/json"), _) if answers => Ok(Kind::Document),
+        (_, false) if exchange.status == StatusCode::NOT_FOUND && way.session.is_some() => {
+            Err(Refusal::UnknownSession)
+        }
+        (_, true) if !answers => Ok(Kind::Nothing),
+        (_, _) => {
+            Err(Refusal::BadAnswer { server: server(), what: "it is neither JSON nor an event stream" })
+        }
+    }
+}
+
+/// The server did not take the credential: a token may have been revoked early, anything else needs a person.
+fn rejected(reply: &Reply, way: &Way) -> Refusal {
+    reply.lease.rejected();
+    let server = way.server.name.clone();
+    match reply.lease.until() {
+        Some(_) => Refusal::CredentialUnavailable { server },
+        None => Refusal::NeedsReauth { server },
+    }
+}
+
+fn patience(reply: &Reply) -> Option<Duration> {
+    let seconds = reply.exchange.headers.get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
+    Some(Duration::from_secs(seconds).min(MOST_PATIENCE))
+}
+
+/// Whether a stream that ends without the answer is broken: in the legacy era the client may come back for it.
+pub(in crate::gateway) fn must_answer(era: Era) -> bool {
+    era == Era::Modern
+}

@@ -1,0 +1,89 @@
+//! What the caller of one permitted message may see of what comes back.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use serde_json::value::RawValue;
+
+use crate::catalogue::Page;
+use crate::config::Server;
+use crate::decide::{self, Circumstances, Decide, Question, Subject};
+use crate::gateway::build::Shared;
+use crate::identify::Caller;
+use crate::respond::list;
+use crate::respond::redact::Redaction;
+
+/// The eyes of one caller on one server, under the policy that the message began with.
+#[derive(Clone)]
+pub(in crate::gateway) struct Sight {
+    pub decide: Arc<Decide>,
+    pub shared: Arc<Shared>,
+    pub caller: Arc<Caller>,
+    pub server: Arc<Server>,
+    pub circumstances: Circumstances,
+}
+
+impl Sight {
+    fn see(&self, method: &str, subject: &Subject) -> decide::Sight {
+        self.decide.may_see(Question {
+            caller: &self.caller,
+            server: &self.server,
+            method,
+            subject,
+            arguments: None,
+            circumstances: &self.circumstances,
+        })
+    }
+
+    fn shows(&self, method: &str, subject: &Subject) -> bool {
+        matches!(self.see(method, subject), decide::Sight::Shown(_))
+    }
+}
+
+impl list::Sight for Sight {
+    fn tools<'a>(&self, page: &Page<'a>) -> Vec<Option<Cow<'a, RawValue>>> {
+        let listed = self.shared.catalogue.learn(self.caller.tenant(), &self.server, page);
+        let shown = |(text, listed): (&&'a RawValue, Option<Arc<crate::catalogue::Listed>>)| {
+            let listed = listed?;
+            let decide::Sight::Shown(verdict) =
+                self.see("tools/call", &Subject::Tool(Arc::clone(&listed.tool)))
+            else {
+                return None;
+            };
+            match listed.input_schema.as_deref().and_then(|schema| verdict.narrow(schema)) {
+                None => Some(Cow::Borrowed(*text)),
+                Some(schema) => narrowed(text, &schema),
+            }
+        };
+        page.tools.iter().zip(listed).map(shown).collect()
+    }
+
+    fn resource(&self, uri: &str) -> bool {
+        self.shows("resources/read", &Subject::Resource(uri.into()))
+    }
+
+    fn prompt(&self, name: &str) -> bool {
+        self.shows("prompts/get", &Subject::Prompt(name.into()))
+    }
+
+    fn task_redaction(&self, id: &str) -> Option<Option<Redaction>> {
+        let bound =
+            self.shared.tasks.of(self.caller.tenant(), &self.server.name, id, &self.caller.principal())?;
+        Some(Redaction::of(&bound.redact))
+    }
+
+    fn request(&self, method: &str) -> bool {
+        // A ping asks nothing of anyone.
+        method == "ping" || self.shows(method, &Subject::Server)
+    }
+
+    fn tools_changed(&self) {
+        self.shared.catalogue.forget(self.caller.tenant(), &self.server.name);
+    }
+}
+
+/// The tool with its schema narrowed by what policy allows this caller.
+fn narrowed<'a>(tool: &RawValue, schema: &RawValue) -> Option<Cow<'a, RawValue>> {
+    let bytes = crate::decode::splice::set(tool.get().as_bytes(), &["inputSchema"], schema).ok()?;
+    RawValue::from_string(String::from_utf8(bytes).ok()?).ok().map(Cow::Owned)
+}

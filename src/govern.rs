@@ -1,0 +1,233 @@
+//! Whether it may happen now: rates by tenant, user, agent and tool, and concurrency slots per account → [`Slot`].
+//!
+//! # Why after `decide`
+//! Policy data may set the limits, and a refused call must not take a slot. The price is that a flood reaches policy,
+//! whose decisions are cached; `listen` bounds connections and bytes before that.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dashmap::DashMap;
+use globset::GlobMatcher;
+use governor::clock::{Clock, DefaultClock};
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::config::{Account, Rate, Rates};
+use crate::decide::{Permit, Subject};
+use crate::identify::Caller;
+use crate::name::{ServerName, TenantId, ToolName};
+use crate::refusal::{Exhausted, Limit, Refusal};
+
+/// A place in flight, given back when dropped.
+#[derive(Debug)]
+#[must_use]
+pub struct Slot {
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+/// Whose rate a limiter counts. The tenant comes first, so no counter can be reached from another.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Counter {
+    tenant: TenantId,
+    who: Who,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Who {
+    Tenant,
+    User(crate::name::UserId),
+    Agent(crate::name::AgentId),
+    Tool(ServerName, ToolName),
+}
+
+/// A limiter and the rate that it was made for: when the rate changes, so does the limiter.
+#[derive(Debug)]
+struct Limiter {
+    rate: Rate,
+    cells: DefaultDirectRateLimiter,
+}
+
+/// Slots of one account and how many it was made for.
+#[derive(Debug)]
+struct Slots {
+    many: NonZeroU32,
+    places: Arc<Semaphore>,
+}
+
+/// The counters of this gate. They outlive a change of configuration or policy.
+#[derive(Debug, Default)]
+pub struct Govern {
+    limiters: DashMap<Counter, Arc<Limiter>>,
+    slots: DashMap<(TenantId, ServerName), Slots>,
+    clock: DefaultClock,
+}
+
+/// The rates that apply to a tenant, with its tool patterns compiled.
+#[derive(Debug, Default)]
+pub struct Quotas {
+    rates: Rates,
+    tools: Vec<(GlobMatcher, Rate)>,
+}
+
+impl Quotas {
+    /// Compiles the tool patterns of `rates`; a pattern that is no glob was refused when the configuration was read.
+    #[must_use]
+    pub fn new(rates: &Rates) -> Self {
+        let tools = rates
+            .tools
+            .iter()
+            .filter_map(|(pattern, rate)| Some((globset::Glob::new(pattern).ok()?.compile_matcher(), *rate)))
+            .collect();
+        Self { rates: rates.clone(), tools }
+    }
+
+    fn of_tool(&self, tool: &ToolName) -> Option<Rate> {
+        self.tools.iter().find(|(pattern, _)| pattern.is_match(tool.as_str())).map(|(_, rate)| *rate)
+    }
+}
+
+impl Govern {
+    /// Counts the message and takes a place on the account, waiting at most `patience` for one.
+    ///
+    /// # Errors
+    /// [`Refusal::TooMany`] with what is exhausted and when a retry can succeed.
+    pub async fn admit(
+        &self,
+        permit: &Permit,
+        quotas: &Quotas,
+        account: Option<&Account>,
+        patience: Duration,
+    ) -> Result<Slot, Refusal> {
+        self.count(permit.caller(), &permit.server().name, permit.subject(), quotas)?;
+        let place = match account {
+            Some(account) => self.place(account, patience).await?,
+            None => None,
+        };
+        Ok(Slot { _place: place })
+    }
+
+    /// Counts a message that is refused before it has a permit: a flood of refused calls is a flood.
+    ///
+    /// # Errors
+    /// [`Refusal::TooMany`].
+    pub fn count_refused(&self, caller: &Caller, quotas: &Quotas) -> Result<(), Refusal> {
+        self.count_callers(caller, quotas)
+    }
+
+    fn count(
+        &self,
+        caller: &Caller,
+        server: &ServerName,
+        subject: &Subject,
+        quotas: &Quotas,
+    ) -> Result<(), Refusal> {
+        if let Subject::Tool(tool) = subject
+            && let Some(rate) = quotas.of_tool(&tool.name)
+        {
+            let who = Who::Tool(server.clone(), tool.name.clone());
+            self.take(caller.tenant(), who, rate, || Limit::ToolRate(tool.name.clone()))?;
+        }
+        self.count_callers(caller, quotas)
+    }
+
+    fn count_callers(&self, caller: &Caller, quotas: &Quotas) -> Result<(), Refusal> {
+        if let (Some(rate), Some(user)) = (quotas.rates.user, caller.user()) {
+            self.take(caller.tenant(), Who::User(user.clone()), rate, || Limit::UserRate)?;
+        }
+        if let (Some(rate), Some(agent)) = (quotas.rates.agent, caller.agent()) {
+            self.take(caller.tenant(), Who::Agent(agent.clone()), rate, || Limit::AgentRate(agent.clone()))?;
+        }
+        if let Some(rate) = quotas.rates.tenant {
+            self.take(caller.tenant(), Who::Tenant, rate, || Limit::TenantRate)?;
+        }
+        Ok(())
+    }
+
+    fn take(
+        &self,
+        tenant: &TenantId,
+        who: Who,
+        rate: Rate,
+        what: impl FnOnce() -> Limit,
+    ) -> Result<(), Refusal> {
+        let counter = Counter { tenant: tenant.clone(), who };
+        let limiter = self.limiter(counter, rate);
+        limiter.cells.check().map_err(|not_until| {
+            Refusal::TooMany(Exhausted {
+                what: what(),
+                limit: rate.requests.get(),
+                window: rate.per,
+                remaining: 0,
+                retry: not_until.wait_time_from(self.clock.now()),
+            })
+        })
+    }
+
+    fn limiter(&self, counter: Counter, rate: Rate) -> Arc<Limiter> {
+        if let Some(limiter) = self.limiters.get(&counter)
+            && limiter.rate == rate
+        {
+            return Arc::clone(&limiter);
+        }
+        let fresh = Arc::new(Limiter { rate, cells: RateLimiter::direct(quota(rate)) });
+        self.limiters.insert(counter, Arc::clone(&fresh));
+        fresh
+    }
+
+    async fn place(
+        &self,
+        account: &Account,
+        patience: Duration,
+    ) -> Result<Option<OwnedSemaphorePermit>, Refusal> {
+        let Some(many) = account.slots else { return Ok(None) };
+        let places = self.places(account, many);
+        let waiting = tokio::time::timeout(patience, places.acquire_owned());
+        match waiting.await {
+            Ok(Ok(place)) => Ok(Some(place)),
+            Ok(Err(_)) | Err(_) => Err(Refusal::TooMany(Exhausted {
+                what: Limit::Slots,
+                limit: many.get(),
+                window: patience,
+                remaining: 0,
+                retry: patience.max(Duration::from_millis(100)),
+            })),
+        }
+    }
+
+    fn places(&self, account: &Account, many: NonZeroU32) -> Arc<Semaphore> {
+        let key = (account.tenant.clone(), account.server.clone());
+        let mut slots = self.slots.entry(key).or_insert_with(|| Slots::new(many));
+        if slots.many != many {
+            *slots = Slots::new(many);
+        }
+        Arc::clone(&slots.places)
+    }
+
+    /// Forgets counters that are full again; to be called now and then.
+    pub fn tidy(&self) {
+        self.limiters.retain(|_, limiter| Arc::strong_count(limiter) > 1 || !is_idle(limiter));
+        self.limiters.shrink_to_fit();
+    }
+}
+
+impl Slots {
+    fn new(many: NonZeroU32) -> Self {
+        let places =
+            usize::try_from(many.get()).unwrap_or(Semaphore::MAX_PERMITS).min(Semaphore::MAX_PERMITS);
+        Self { many, places: Arc::new(Semaphore::new(places)) }
+    }
+}
+
+/// Whether the limiter would admit its whole burst, and so is worth what a new one is.
+fn is_idle(limiter: &Limiter) -> bool {
+    limiter.cells.check_n(limiter.rate.burst).is_ok_and(|now| now.is_ok())
+}
+
+fn quota(rate: Rate) -> Quota {
+    let step = rate.per / rate.requests.get();
+    Quota::with_period(step.max(Duration::from_nanos(1)))
+        .unwrap_or_else(|| Quota::per_second(rate.requests))
+        .allow_burst(rate.burst)
+}

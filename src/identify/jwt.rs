@@ -1,0 +1,238 @@
+//! JWT access tokens (RFC 9068) as bearer tokens (RFC 6750): one of the configured issuers signed who the caller is.
+
+mod claims;
+mod document;
+mod keys;
+mod ring;
+mod token;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use quick_cache::sync::Cache;
+use sha2::{Digest, Sha256};
+
+use crate::config::{self, Issuer, KeySource, Tenancy};
+use crate::identify::clock::Clock;
+use crate::identify::jwt::claims::{Bearer, Bound, bearer};
+use crate::identify::jwt::ring::{Held, KeyRing};
+use crate::identify::jwt::token::Token;
+use crate::identify::problem::IdentityProblem;
+use crate::identify::proof::{BadProof, Found};
+use crate::inbound::ClientCertificate;
+
+/// Verified tokens that are remembered.
+const REMEMBERED: usize = 20_000;
+/// For how long at most.
+const REMEMBER: Duration = Duration::from_secs(60);
+/// Tolerated clock skew.
+const MOST_LEEWAY: Duration = Duration::from_secs(60);
+
+/// Signatures by public keys (RFC 7518 section 3.1, RFC 8037, RFC 9864); for another, no key is even looked for.
+const SIGNATURES: [&str; 10] =
+    ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA", "Ed25519"];
+
+/// The issuers, and the tokens that were verified of late, by their SHA-256.
+#[derive(Debug)]
+pub(in crate::identify) struct Tokens {
+    issuers: Vec<Trusted>,
+    verified: Cache<[u8; 32], Verified>,
+    clock: Clock,
+}
+
+#[derive(Debug)]
+struct Trusted {
+    issuer: Issuer,
+    ring: Arc<KeyRing>,
+}
+
+/// A token that was verified: good while its issuer's keys are still those that verified it.
+#[derive(Debug, Clone)]
+struct Verified {
+    bearer: Bearer,
+    until: Duration,
+    ring: Arc<KeyRing>,
+    generation: u64,
+}
+
+impl Tokens {
+    pub(in crate::identify) fn new(
+        issuers: &[Issuer],
+        clock: Clock,
+        problems: &mut Vec<IdentityProblem>,
+    ) -> Self {
+        let mut trusted: Vec<Trusted> = Vec::with_capacity(issuers.len());
+        for (at, issuer) in issuers.iter().enumerate() {
+            let path = format!("identity.jwt[{at}]");
+            check(issuer, &path, problems);
+            if trusted.iter().any(|other| other.issuer.issuer == issuer.issuer) {
+                problems.push(IdentityProblem::new(
+                    format!("{path}.issuer"),
+                    format!("`{}` is configured twice", issuer.issuer),
+                    "write one entry per issuer, with all its audiences",
+                ));
+            }
+            match KeyRing::new(&issuer.issuer, &issuer.keys, clock.clone()) {
+                Ok(ring) => trusted.push(Trusted { issuer: issuer.clone(), ring: Arc::new(ring) }),
+                Err(error) => problems.push(IdentityProblem::new(
+                    format!("{path}.jwks"),
+                    error.to_string(),
+                    "name a JWKS document (RFC 7517) with the issuer's public keys, by `url` or `file`",
+                )),
+            }
+        }
+        Self { issuers: trusted, verified: Cache::new(REMEMBERED), clock }
+    }
+
+    /// Whose token it is. The certificate is that of the connection, for tokens that are bound to one.
+    pub(in crate::identify) async fn find(
+        &self,
+        text: &str,
+        certificate: Option<&ClientCertificate>,
+    ) -> Found {
+        let digest: [u8; 32] = Sha256::digest(text).into();
+        let bearer = match self.remembered(&digest) {
+            Some(bearer) => Ok(bearer),
+            None => self.verify(text, digest).await,
+        };
+        match bearer {
+            Ok(bearer) if is_held_by(bearer.bound, certificate) => Found::Valid(bearer.caller),
+            Ok(_) => Found::Invalid(BadProof::Bound),
+            Err(bad) => Found::Invalid(bad),
+        }
+    }
+
+    fn remembered(&self, digest: &[u8; 32]) -> Option<Bearer> {
+        let verified = self.verified.get(digest)?;
+        let same_keys = verified.ring.now().is_some_and(|held| held.generation == verified.generation);
+        (same_keys && self.clock.tick() < verified.until).then_some(verified.bearer)
+    }
+
+    async fn verify(&self, text: &str, digest: [u8; 32]) -> Result<Bearer, BadProof> {
+        let token = Token::parse(text)?;
+        let issuer = token.issuer()?;
+        let trusted = self.issuers.iter().find(|t| t.issuer.issuer == issuer).ok_or(BadProof::Issuer)?;
+        let held = signed(&token, &trusted.ring).await?;
+        let bearer = bearer(&token.header, &token.claims, &trusted.issuer, self.clock.now())?;
+        let until = self.clock.tick() + bearer.left.min(REMEMBER);
+        let ring = Arc::clone(&trusted.ring);
+        let generation = held.generation;
+        self.verified.insert(digest, Verified { bearer: bearer.clone(), until, ring, generation });
+        Ok(bearer)
+    }
+}
+
+#[cfg(test)]
+impl Tokens {
+    /// Comes back when no renewal is under way.
+    pub(in crate::identify) async fn settled(&self) {
+        for trusted in &self.issuers {
+            trusted.ring.settled().await;
+        }
+    }
+}
+
+/// Checks the signature, with a second look at the issuer's keys where the token's is not among them.
+async fn signed(token: &Token<'_>, ring: &Arc<KeyRing>) -> Result<Arc<Held>, BadProof> {
+    if !SIGNATURES.contains(&token.header.alg.as_str()) {
+        return Err(BadProof::Algorithm);
+    }
+    let held = ring.keys().await?;
+    match is_signed(token, &held) {
+        Ok(()) => Ok(held),
+        Err(BadProof::UnknownKey) => {
+            let newer = ring.look_again(&held).await.ok_or(BadProof::UnknownKey)?;
+            is_signed(token, &newer).map(|()| newer)
+        }
+        Err(bad) => Err(bad),
+    }
+}
+
+/// A token without a key id may be of any key; if it is of none, its key may be new.
+fn is_signed(token: &Token<'_>, held: &Held) -> Result<(), BadProof> {
+    let id = token.header.kid.as_deref();
+    let mut verdict = BadProof::UnknownKey;
+    for key in held.keys().ok_or(BadProof::NoKeys)?.candidates(id) {
+        if !key.is_for(&token.header.alg) {
+            verdict = BadProof::Algorithm;
+        } else if key.verifies(token.message, token.signature) {
+            return Ok(());
+        } else {
+            verdict = BadProof::Signature;
+        }
+    }
+    Err(if id.is_none() { BadProof::UnknownKey } else { verdict })
+}
+
+fn is_held_by(bound: Bound, certificate: Option<&ClientCertificate>) -> bool {
+    match bound {
+        Bound::Free => true,
+        Bound::Certificate(digest) => certificate.is_some_and(|certificate| certificate.sha256 == digest),
+    }
+}
+
+fn check(issuer: &Issuer, path: &str, problems: &mut Vec<IdentityProblem>) {
+    let mut problem = |key: &str, what: &str, fix: &str| {
+        problems.push(IdentityProblem::new(format!("{path}.{key}"), what, fix));
+    };
+    if issuer.issuer.is_empty() {
+        problem("issuer", "it is empty", "write the `iss` of its tokens, exactly");
+    }
+    if issuer.audiences.is_empty() || issuer.audiences.iter().any(String::is_empty) {
+        let what = "no audience is named, and an empty list never means all";
+        problem("audiences", what, "write the `aud` that tokens for this gate carry, usually `public_url`");
+    }
+    if issuer.leeway > MOST_LEEWAY {
+        problem("leeway", "it is more than 60 s", "set the clocks, and allow 60 s at most");
+    }
+    if issuer.scopes.iter().any(|scope| scope.is_empty() || !scope.bytes().all(is_scope)) {
+        let what = "a scope is empty or has a space, a quote or a backslash";
+        problem("scopes", what, "write one scope per element (RFC 6749 section 3.3)");
+    }
+    if is_stale_before_due(&issuer.keys) {
+        let what =
+            "`max_stale` is shorter than `refresh`, so good keys would be dropped before they are renewed";
+        problem("jwks.max_stale", what, "make it several times `refresh`, as `24h` to `5m`");
+    }
+    for (key, pointer) in pointers(&issuer.claims) {
+        if !pointer.is_empty() && !pointer.starts_with('/') {
+            let fix = format!("write `/{pointer}`");
+            problem(&key, &format!("`{pointer}` is not a JSON Pointer (RFC 6901)"), &fix);
+        } else if pointer.is_empty() {
+            problem(&key, "the pointer is empty, which is the whole token", "name a claim, as in `/sub`");
+        }
+    }
+}
+
+fn is_stale_before_due(keys: &KeySource) -> bool {
+    match keys {
+        KeySource::Url { refresh, max_stale, .. } => max_stale < refresh,
+        KeySource::File(_) => false,
+    }
+}
+
+fn pointers(claims: &config::Claims) -> Vec<(String, &str)> {
+    let mut all = Vec::new();
+    match &claims.tenant {
+        Tenancy::Claim(pointer) => all.push(("tenant.claim".to_owned(), pointer.as_str())),
+        Tenancy::Fixed(_) => {}
+    }
+    let named = [
+        ("user", &claims.user),
+        ("agent", &claims.agent),
+        ("roles", &claims.roles),
+        ("groups", &claims.groups),
+    ];
+    for (name, pointer) in named {
+        all.extend(pointer.as_deref().map(|pointer| (format!("claims.{name}"), pointer)));
+    }
+    for (name, pointer) in &claims.attributes {
+        all.push((format!("claims.attributes.{name}"), pointer));
+    }
+    all
+}
+
+/// RFC 6749 section 3.3.
+fn is_scope(b: u8) -> bool {
+    b.is_ascii_graphic() && !matches!(b, b'"' | b'\\')
+}

@@ -1,0 +1,93 @@
+//! Which credential the headers present. A query string is not a header: a token in it is never looked at.
+
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+
+use crate::identify::proof::BadProof;
+
+/// The header that may carry an API key instead of `Authorization`.
+const API_KEY: &str = "x-api-key";
+
+/// How an API key begins, so that it can be told from a JWT and found by secret scanners.
+pub(in crate::identify) const API_KEY_PREFIX: &str = "pck_";
+
+/// The credential of a request.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::identify) enum Presented<'a> {
+    Nothing,
+    Jwt(&'a str),
+    ApiKey(&'a str),
+}
+
+/// What is presented, if it is one thing.
+///
+/// # Errors
+/// Two credentials (which of them would count is anyone's guess), or an `Authorization` that is not `Bearer` (RFC 6750
+/// section 2.1): something was tried, so nothing else is looked at.
+pub(in crate::identify) fn presented(headers: &HeaderMap) -> Result<Presented<'_>, BadProof> {
+    let mut found = headers.get_all(AUTHORIZATION).iter().map(|v| (true, v));
+    let mut keys = headers.get_all(API_KEY).iter().map(|v| (false, v));
+    let first = found.next().or_else(|| keys.next());
+    if found.next().or_else(|| keys.next()).is_some() {
+        return Err(BadProof::Several);
+    }
+    match first {
+        None => Ok(Presented::Nothing),
+        Some((true, value)) => bearer(value.to_str().map_err(|_| BadProof::NotBearer)?),
+        Some((false, value)) => value.to_str().map(Presented::ApiKey).map_err(|_| BadProof::UnknownApiKey),
+    }
+}
+
+fn bearer(value: &str) -> Result<Presented<'_>, BadProof> {
+    let (scheme, rest) = value.split_once(' ').ok_or(BadProof::NotBearer)?;
+    let token = rest.trim_matches(' ');
+    if !scheme.eq_ignore_ascii_case("bearer") || token.is_empty() || !token.bytes().all(is_token68) {
+        return Err(BadProof::NotBearer);
+    }
+    if token.starts_with(API_KEY_PREFIX) { Ok(Presented::ApiKey(token)) } else { Ok(Presented::Jwt(token)) }
+}
+
+/// RFC 9110 section 11.2.
+fn is_token68(b: u8) -> bool {
+    b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~' | b'+' | b'/' | b'=')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(fields: &[(&'static str, &str)]) -> Result<Presented<'static>, BadProof> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(*name, value.parse().unwrap());
+        }
+        presented(Box::leak(Box::new(headers)))
+    }
+
+    #[test]
+    fn a_bearer_is_a_key_or_a_token_by_its_form() {
+        assert_eq!(of(&[]), Ok(Presented::Nothing));
+        assert_eq!(of(&[("authorization", "Bearer a.b.c")]), Ok(Presented::Jwt("a.b.c")));
+        assert_eq!(of(&[("authorization", "bearer  pck_x")]), Ok(Presented::ApiKey("pck_x")));
+        assert_eq!(of(&[("x-api-key", "pck_x")]), Ok(Presented::ApiKey("pck_x")));
+    }
+
+    #[test]
+    fn two_credentials_are_no_credential() {
+        let two = [
+            [("authorization", "Bearer a"), ("authorization", "Bearer a")],
+            [("authorization", "Bearer a"), ("x-api-key", "pck_x")],
+            [("x-api-key", "pck_x"), ("x-api-key", "pck_y")],
+        ];
+        for fields in two {
+            assert_eq!(of(&fields), Err(BadProof::Several));
+        }
+    }
+
+    #[test]
+    fn another_scheme_is_a_failed_proof_and_not_none() {
+        for value in ["Basic YTpi", "DPoP a.b.c", "Bearer", "Bearer ", "", "Bearer a b", "Bearer a,b"] {
+            assert_eq!(of(&[("authorization", value)]), Err(BadProof::NotBearer), "{value}");
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! Who calls: with real keys, a real key server on loopback, and a clock that is moved by hand.
+
+pub(in crate::identify) mod fixture;
+mod keys;
+mod schemes;
+mod tokens;

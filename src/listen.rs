@@ -1,0 +1,184 @@
+//! Sockets, TLS, limits on size and time: from a connection to an [`crate::inbound::Inbound`], and the answer back.
+//!
+//! # Why Pingora's services without its server
+//! Pingora's `Server` sleeps out its whole grace period and then cuts what is still running. We bind the sockets and own
+//! the runtime ourselves, hand the sockets to Pingora's `Service`, and stop when the last request has been answered.
+
+mod drain;
+mod request;
+mod tls;
+mod write;
+
+pub use drain::Drain;
+
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::IntoRawFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pingora::apps::{HttpPersistentSettings, HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp};
+use pingora::listeners::TcpSocketOptions;
+use pingora::protocols::Stream;
+use pingora::protocols::http::ServerSession;
+use pingora::protocols::http::v2::server::{H2Options, default_h2_options};
+use pingora::server::{Fds, ShutdownWatch};
+use pingora::services::Service as _;
+use pingora::services::listening::Service;
+
+use crate::config::Listener;
+use crate::gateway::Gate;
+
+/// A socket that is bound, and how it is to be served.
+#[derive(Debug)]
+pub struct Bound {
+    listener: Listener,
+    socket: TcpListener,
+    /// The real address, with the port that was taken for port 0.
+    pub address: SocketAddr,
+}
+
+/// Why the gate cannot listen.
+#[derive(Debug, thiserror::Error)]
+pub enum CannotListen {
+    /// The address cannot be bound.
+    #[error("cannot listen on {address}: {why}; is another program using it?")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// The system's reason.
+        why: std::io::Error,
+    },
+    /// TLS files that cannot be used.
+    #[error(transparent)]
+    Tls(#[from] tls::BadTls),
+}
+
+/// Binds an address. Nothing is accepted before [`serve`].
+///
+/// # Errors
+/// The address is in use or not ours.
+pub fn bind(listener: Listener) -> Result<Bound, CannotListen> {
+    let failed = |why| CannotListen::Bind { address: listener.address, why };
+    let socket = TcpListener::bind(listener.address).map_err(failed)?;
+    socket.set_nonblocking(true).map_err(failed)?;
+    let address = socket.local_addr().map_err(failed)?;
+    Ok(Bound { listener, socket, address })
+}
+
+/// Serves the bound sockets until `shutdown` turns true; returns when nothing more is accepted.
+///
+/// # Errors
+/// TLS files that cannot be used.
+pub async fn serve(
+    gate: Arc<Gate>,
+    bound: Vec<Bound>,
+    drain: Arc<Drain>,
+    shutdown: ShutdownWatch,
+) -> Result<(), CannotListen> {
+    let app = Arc::new(App::new(gate, drain));
+    let mut service = Service::new("mcp".to_owned(), Edge { app, open: AtomicUsize::new(0) });
+    let mut sockets = Fds::new();
+    for Bound { listener, socket, address } in bound {
+        let name = address.to_string();
+        sockets.add(name.clone(), socket.into_raw_fd());
+        match &listener.tls {
+            Some(files) => {
+                service.add_tls_with_settings(&name, None::<TcpSocketOptions>, tls::settings(files)?)
+            }
+            None => service.add_tcp(&name),
+        }
+    }
+    let sockets = Arc::new(parking_lot::Mutex::new(sockets));
+    service.start_service(Some(sockets), shutdown, 1).await;
+    Ok(())
+}
+
+/// Counts connections before anything is read from them.
+struct Edge {
+    app: Arc<App>,
+    open: AtomicUsize,
+}
+
+#[async_trait]
+impl ServerApp for Edge {
+    async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
+        let open = self.open.fetch_add(1, Ordering::Relaxed);
+        let admitted = open < self.app.gate.current().config().listen.limits.connections;
+        let left = match admitted {
+            true => self.app.process_new(stream, shutdown).await,
+            false => None,
+        };
+        self.open.fetch_sub(1, Ordering::Relaxed);
+        left
+    }
+}
+
+/// One HTTP application over every listener.
+struct App {
+    gate: Arc<Gate>,
+    drain: Arc<Drain>,
+    options: HttpServerOptions,
+}
+
+impl App {
+    fn new(gate: Arc<Gate>, drain: Arc<Drain>) -> Self {
+        let mut options = HttpServerOptions::default();
+        options.h2c = true;
+        options.h2_idle_timeout = Some(gate.current().config().listen.limits.keepalive);
+        Self { gate, drain, options }
+    }
+
+    /// Reads the header under its deadline: pingora bounds each read only, so that a drip would hold the connection.
+    async fn read_header(&self, session: &mut ServerSession) -> bool {
+        let gateway = self.gate.current();
+        let limits = &gateway.config().listen.limits;
+        let reused = session.take_connection_user_context().is_some();
+        let patience = if reused { limits.keepalive + limits.header_timeout } else { limits.header_timeout };
+        matches!(tokio::time::timeout(patience, session.read_request()).await, Ok(Ok(true)))
+    }
+}
+
+/// Marks a connection that has carried a request before.
+struct Reused;
+
+#[async_trait]
+impl HttpServerApp for App {
+    async fn process_new_http(
+        self: &Arc<Self>,
+        mut session: ServerSession,
+        shutdown: &ShutdownWatch,
+    ) -> Option<ReusedHttpStream> {
+        if !self.read_header(&mut session).await {
+            return None;
+        }
+        let _in_flight = self.drain.enter();
+        let gateway = self.gate.current();
+        let limits = &gateway.config().listen.limits;
+        session.set_keepalive((!*shutdown.borrow()).then_some(limits.keepalive.as_secs()));
+        session.set_write_timeout(Some(limits.write_timeout));
+        session.set_read_timeout(Some(limits.body_timeout));
+        session.set_total_drain_timeout(Some(Duration::from_secs(1)));
+        let answer = request::answer(&gateway, &mut session).await;
+        let written = write::answer(&mut session, answer, limits, &self.drain).await;
+        if written.is_err() {
+            return None;
+        }
+        let mut settings = HttpPersistentSettings::for_session(&session);
+        settings.set_user_context(Box::new(Reused));
+        let stream = session.finish().await.ok()??;
+        Some(ReusedHttpStream::from_reusable_stream(stream, settings))
+    }
+
+    fn h2_options(&self) -> Option<H2Options> {
+        let header_bytes = self.gate.current().config().listen.limits.header_bytes;
+        let mut options = default_h2_options();
+        options.max_header_list_size(u32::try_from(header_bytes).unwrap_or(u32::MAX));
+        Some(options)
+    }
+
+    fn server_options(&self) -> Option<&HttpServerOptions> {
+        Some(&self.options)
+    }
+}

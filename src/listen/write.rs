@@ -1,0 +1,109 @@
+//! The answer, written: a document at once, a stream event by event with comments while it is silent.
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
+use http::{HeaderName, HeaderValue};
+use pingora::Error;
+use pingora::http::ResponseHeader;
+use pingora::protocols::http::ServerSession;
+use tokio::sync::watch;
+
+use crate::config::Limits;
+use crate::gateway::Relay;
+use crate::listen::Drain;
+use crate::listen::drain::Stage;
+use crate::respond::{Answer, Body};
+
+/// Writes `answer`; an error means that the client is gone.
+pub(in crate::listen) async fn answer(
+    session: &mut ServerSession,
+    answer: Answer<Relay>,
+    limits: &Limits,
+    drain: &Drain,
+) -> Result<(), Box<Error>> {
+    let mut header = ResponseHeader::build(answer.status, Some(answer.headers.len() + 4))?;
+    for (name, value) in answer.headers {
+        header.append_header(name, value)?;
+    }
+    // Answers are made for one caller: no cache may keep them, and no page that leads on may tell whence.
+    header.insert_header(CACHE_CONTROL, HeaderValue::from_static("no-store"))?;
+    header
+        .insert_header(HeaderName::from_static("referrer-policy"), HeaderValue::from_static("no-referrer"))?;
+    match answer.body {
+        Body::Empty => document(session, header, Bytes::new()).await,
+        Body::Full(bytes) => document(session, header, bytes).await,
+        Body::Events(relay) => events(session, header, relay, limits, drain).await,
+    }
+}
+
+async fn document(
+    session: &mut ServerSession,
+    mut header: ResponseHeader,
+    body: Bytes,
+) -> Result<(), Box<Error>> {
+    header.insert_header(CONTENT_LENGTH, HeaderValue::from(body.len()))?;
+    session.write_response_header(Box::new(header)).await?;
+    if !body.is_empty() {
+        session.write_response_body(body, true).await?;
+    }
+    session.finish_body().await
+}
+
+async fn events(
+    session: &mut ServerSession,
+    mut header: ResponseHeader,
+    mut relay: Relay,
+    limits: &Limits,
+    drain: &Drain,
+) -> Result<(), Box<Error>> {
+    header.insert_header(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"))?;
+    header.insert_header(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"))?;
+    if session.as_http1().is_some() {
+        header.insert_header(TRANSFER_ENCODING, HeaderValue::from_static("chunked"))?;
+    }
+    let mut stage = drain.watch();
+    let written = async {
+        session.write_response_header(Box::new(header)).await?;
+        while let Some(event) = next(session, &mut relay, limits, &mut stage).await? {
+            session.write_response_body(event, false).await?;
+        }
+        session.write_response_body(Bytes::new(), true).await?;
+        session.finish_body().await
+    }
+    .await;
+    if written.is_err() {
+        relay.client_gone().await;
+    }
+    written
+}
+
+/// The next event, with comments written while there is none; `None` at the end of the stream.
+async fn next(
+    session: &mut ServerSession,
+    relay: &mut Relay,
+    limits: &Limits,
+    stage: &mut watch::Receiver<Stage>,
+) -> Result<Option<Bytes>, Box<Error>> {
+    let over = if relay.is_standing() { Stage::Draining } else { Stage::Over };
+    let event = relay.next();
+    tokio::pin!(event);
+    loop {
+        tokio::select! {
+            biased;
+            event = &mut event => return Ok(event),
+            () = reached(stage, over) => return Ok(None),
+            gone = session.read_body_or_idle(true) => {
+                gone?;
+            }
+            () = tokio::time::sleep(limits.stream_keepalive) => {
+                session.write_response_body(Bytes::from_static(b":\r\n\r\n"), false).await?;
+            }
+        }
+    }
+}
+
+/// Resolves when the stop has come so far.
+async fn reached(stage: &mut watch::Receiver<Stage>, over: Stage) {
+    // The sender lives as long as the gate.
+    let _ = stage.wait_for(|stage| *stage >= over).await;
+}

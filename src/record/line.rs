@@ -1,0 +1,502 @@
+//! What a line says: who, what, by which rules, and what became of it. Never an argument, never a result.
+//!
+//! # Why keyed hashes
+//! A plain hash of `{"employee": 4711}` is guessed in a second. HMAC-SHA256 under a key of the gate lets an auditor who
+//! holds the key ask "was it these arguments?", and tells everyone else only which calls had the same.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use aws_lc_rs::hmac;
+use serde::{Serialize, Serializer};
+
+use crate::decide::{Circumstances, Permit, Subject};
+use crate::decode::{Action, Era, Reference};
+use crate::identify::Caller;
+use crate::name::{Invocation, Revision, ServerName, TenantId};
+use crate::refusal::Refusal;
+use crate::secret::Key;
+
+/// Free text of a caller is cut to so many bytes: a line is to stay a line.
+const TEXT_MAX: usize = 1024;
+
+/// A call that is about to be forwarded.
+#[derive(Debug, Clone, Copy)]
+pub struct Intent<'a> {
+    /// The proof that policy allowed it: caller, server, message, rules.
+    pub permit: &'a Permit,
+    /// The circumstances under which it did.
+    pub circumstances: &'a Circumstances,
+}
+
+/// A message that goes no further. What is not known yet is absent: a stranger has no tenant.
+#[derive(Debug, Clone, Copy)]
+pub struct RefusalLine<'a> {
+    /// The message in flight.
+    pub invocation: Invocation,
+    /// Why.
+    pub refusal: &'a Refusal,
+    /// From where.
+    pub source_ip: IpAddr,
+    /// Who, where that was established.
+    pub caller: Option<&'a Caller>,
+    /// The server that was meant.
+    pub server: Option<&'a ServerName>,
+    /// The method, one that the gate knows.
+    pub method: Option<&'a str>,
+    /// What it was about.
+    pub about: About<'a>,
+    /// The era.
+    pub era: Option<Era>,
+    /// The protocol revision.
+    pub protocol: Option<&'a str>,
+    /// The client's name as it says itself.
+    pub client: Option<&'a str>,
+    /// The exact arguments; only their HMAC is kept.
+    pub arguments: Option<&'a [u8]>,
+    /// The rules that allowed it, where it was refused after that.
+    pub rules: &'a [Arc<str>],
+    /// The policy's revision.
+    pub revision: Option<&'a Revision>,
+}
+
+impl<'a> RefusalLine<'a> {
+    /// A line that knows only that a message came from somewhere and was refused; further fields are set on it.
+    #[must_use]
+    pub fn new(invocation: Invocation, refusal: &'a Refusal, source_ip: IpAddr) -> Self {
+        Self {
+            invocation,
+            refusal,
+            source_ip,
+            caller: None,
+            server: None,
+            method: None,
+            about: About::Nothing,
+            era: None,
+            protocol: None,
+            client: None,
+            arguments: None,
+            rules: &[],
+            revision: None,
+        }
+    }
+}
+
+/// What a message is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum About<'a> {
+    /// A tool by name.
+    Tool(&'a str),
+    /// A resource by URI.
+    Resource(&'a str),
+    /// A prompt by name.
+    Prompt(&'a str),
+    /// A task by id.
+    Task(&'a str),
+    /// Nothing in particular.
+    Nothing,
+}
+
+impl<'a> About<'a> {
+    /// What a message asks about, as it says itself.
+    #[must_use]
+    pub fn of(action: &'a Action) -> Self {
+        match action {
+            Action::CallTool(call) => Self::Tool(call.name.as_str()),
+            Action::ReadResource { uri } | Action::Subscribe { uri } | Action::Unsubscribe { uri } => {
+                Self::Resource(uri)
+            }
+            Action::GetPrompt { name, .. } | Action::Complete(Reference::Prompt(name)) => Self::Prompt(name),
+            Action::Complete(Reference::Resource(uri)) => Self::Resource(uri),
+            Action::Task { id, .. } => Self::Task(id),
+            Action::Initialize { .. }
+            | Action::Discover
+            | Action::Ping
+            | Action::List(_)
+            | Action::SetLevel
+            | Action::Listen(_)
+            | Action::Notify(_)
+            | Action::Respond
+            | Action::OpenStream
+            | Action::EndSession => Self::Nothing,
+        }
+    }
+
+    fn judged(subject: &'a Subject, action: &'a Action) -> Self {
+        match subject {
+            Subject::Tool(tool) => Self::Tool(tool.name.as_str()),
+            Subject::Resource(uri) => Self::Resource(uri),
+            Subject::Prompt(name) => Self::Prompt(name),
+            Subject::Server => Self::of(action),
+        }
+    }
+}
+
+/// How a call ended.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// In one word.
+    pub status: Status,
+    /// The upstream's JSON-RPC error code, where it answered with an error.
+    pub error: Option<i64>,
+    /// Why the gate refused or gave up: [`Refusal::reason`].
+    pub reason: Option<&'static str>,
+    /// The HMAC of the result: [`Macs::of`] or a [`Mac`] that was fed event by event.
+    pub result: Option<Mac>,
+    /// Bytes of the answer from upstream.
+    pub bytes: u64,
+}
+
+impl Outcome {
+    /// An outcome that says no more than its status.
+    #[must_use]
+    pub fn bare(status: Status) -> Self {
+        Self { status, error: None, reason: None, result: None, bytes: 0 }
+    }
+
+    /// The gate gave up after the intent was on the record.
+    #[must_use]
+    pub fn refused(refusal: &Refusal) -> Self {
+        Self { reason: Some(refusal.reason()), ..Self::bare(Status::Refused) }
+    }
+}
+
+/// How a call ended, in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// The server answered with a result.
+    Ok,
+    /// The server answered with a result that says `isError`.
+    ToolError,
+    /// The server answered with a JSON-RPC error, or not as it should.
+    Error,
+    /// The gate gave up before the server had the call.
+    Refused,
+    /// The caller cancelled it or went away.
+    Cancelled,
+    /// Nobody said how it ended: the call was dropped inside the gate.
+    Abandoned,
+    /// The gate does not know: it died, or the answer broke off, while the call was with the server.
+    Unknown,
+}
+
+impl Status {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Ok,
+        Self::ToolError,
+        Self::Error,
+        Self::Refused,
+        Self::Cancelled,
+        Self::Abandoned,
+        Self::Unknown,
+    ];
+
+    /// Its name in the audit and in metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::ToolError => "tool_error",
+            Self::Error => "error",
+            Self::Refused => "refused",
+            Self::Cancelled => "cancelled",
+            Self::Abandoned => "abandoned",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// Makes keyed hashes of arguments and results.
+#[derive(Debug, Clone)]
+pub struct Macs(hmac::Key);
+
+impl Macs {
+    /// The audit's own key, derived from the gate's.
+    pub(super) fn derive(gate_key: &Key) -> Self {
+        let gate = hmac::Key::new(hmac::HMAC_SHA256, gate_key.expose());
+        let tag = hmac::sign(&gate, b"portcullis audit v1: arguments and results");
+        Self(hmac::Key::new(hmac::HMAC_SHA256, tag.as_ref()))
+    }
+
+    /// The keyed hash of `bytes`.
+    #[must_use]
+    pub fn of(&self, bytes: &[u8]) -> Mac {
+        Mac(hmac::sign(&self.0, bytes))
+    }
+
+    /// A keyed hash that is fed piece by piece.
+    #[must_use]
+    pub fn begin(&self) -> MacStream {
+        MacStream(hmac::Context::with_key(&self.0))
+    }
+}
+
+/// A keyed hash.
+#[derive(Debug, Clone, Copy)]
+pub struct Mac(hmac::Tag);
+
+impl Serialize for Mac {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut text = [0; 64];
+        hex::encode_to_slice(self.0.as_ref(), &mut text).map_err(serde::ser::Error::custom)?;
+        serializer.serialize_str(std::str::from_utf8(&text).map_err(serde::ser::Error::custom)?)
+    }
+}
+
+/// A keyed hash in the making, for an answer that comes event by event.
+#[derive(Clone)]
+pub struct MacStream(hmac::Context);
+
+impl MacStream {
+    /// The next piece.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The hash of all pieces.
+    #[must_use]
+    pub fn finish(self) -> Mac {
+        Mac(self.0.sign())
+    }
+}
+
+/// An intent or a refusal as it is written; `seq`, `time` and `prev` come before it.
+#[derive(Serialize)]
+struct Line<'a> {
+    kind: &'static str,
+    invocation: Invocation,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tenant: Option<&'a TenantId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agent: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    roles: &'a [Arc<str>],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    authn: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope: Option<&'a str>,
+    source_ip: IpAddr,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    method: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resource: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prompt: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    task: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    era: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    protocol: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    args: Option<Mac>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    rules: &'a [Arc<str>],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revision: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    annotations: Option<&'a serde_json::Map<String, serde_json::Value>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cost: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    argument: Option<&'a str>,
+}
+
+impl<'a> Line<'a> {
+    fn of(kind: &'static str, invocation: Invocation, source_ip: IpAddr, caller: Option<&'a Caller>) -> Self {
+        Self {
+            kind,
+            invocation,
+            tenant: caller.map(Caller::tenant),
+            user: caller.and_then(Caller::user).map(|u| u.as_str()),
+            agent: caller.and_then(Caller::agent).map(|a| a.as_str()),
+            roles: caller.map(Caller::roles).unwrap_or_default(),
+            authn: caller.map(|c| c.authentication().kind.as_str()),
+            scope: caller.and_then(Caller::scope).map(|s| s.id.as_str()),
+            source_ip,
+            server: None,
+            method: None,
+            tool: None,
+            resource: None,
+            prompt: None,
+            task: None,
+            era: None,
+            protocol: None,
+            client: None,
+            args: None,
+            rules: &[],
+            revision: None,
+            annotations: None,
+            cost: None,
+            reason: None,
+            code: None,
+            message: None,
+            argument: None,
+        }
+    }
+
+    fn about(mut self, about: About<'a>) -> Self {
+        match about {
+            About::Tool(name) => self.tool = Some(cut(name)),
+            About::Resource(uri) => self.resource = Some(cut(uri)),
+            About::Prompt(name) => self.prompt = Some(cut(name)),
+            About::Task(id) => self.task = Some(cut(id)),
+            About::Nothing => {}
+        }
+        self
+    }
+
+    /// The policy's own code and words. The texts of other refusals may quote the message, which is not kept.
+    fn why(mut self, refusal: &'a Refusal) -> Self {
+        if let Refusal::Denied { code, message } = refusal {
+            self.code = code.as_deref().map(cut);
+            self.message = Some(cut(message));
+        }
+        if let Refusal::Constrained { argument, .. } = refusal {
+            self.argument = Some(cut(argument));
+        }
+        self
+    }
+
+    fn body(&self) -> Vec<u8> {
+        body(self)
+    }
+}
+
+/// The body of an `intent` line.
+pub(super) fn intent(intent: &Intent<'_>, macs: &Macs) -> Vec<u8> {
+    let (permit, circumstances) = (intent.permit, intent.circumstances);
+    let (message, verdict) = (permit.message(), permit.verdict());
+    let line = Line::of("intent", permit.invocation(), circumstances.source_ip, Some(permit.caller()));
+    Line {
+        server: Some(permit.server().name.as_str()),
+        method: Some(message.method),
+        era: Some(era(message.era)),
+        protocol: circumstances.protocol,
+        client: circumstances.client.as_ref().map(|(name, _)| cut(name)),
+        args: arguments(&message.action).map(|bytes| macs.of(bytes)),
+        rules: &verdict.rules,
+        revision: Some(verdict.revision.as_str()),
+        annotations: Some(&verdict.annotations).filter(|a| !a.is_empty()),
+        cost: Some(verdict.cost).filter(|cost| *cost != 0.0),
+        ..line
+    }
+    .about(About::judged(permit.subject(), &message.action))
+    .body()
+}
+
+/// The body of a `refused` line.
+pub(super) fn refused(refused: &RefusalLine<'_>, macs: &Macs) -> Vec<u8> {
+    let line = Line::of("refused", refused.invocation, refused.source_ip, refused.caller);
+    Line {
+        server: refused.server.map(ServerName::as_str),
+        method: refused.method.map(cut),
+        era: refused.era.map(era),
+        protocol: refused.protocol.map(cut),
+        client: refused.client.map(cut),
+        args: refused.arguments.map(|bytes| macs.of(bytes)),
+        rules: refused.rules,
+        revision: refused.revision.map(Revision::as_str),
+        reason: Some(refused.refusal.reason()),
+        ..line
+    }
+    .about(refused.about)
+    .why(refused.refusal)
+    .body()
+}
+
+/// The body of an `outcome` line.
+pub(super) fn outcome(
+    invocation: Invocation,
+    tenant: Option<&TenantId>,
+    outcome: &Outcome,
+    took: std::time::Duration,
+) -> Vec<u8> {
+    #[derive(Serialize)]
+    struct Ended<'a> {
+        kind: &'static str,
+        invocation: Invocation,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        tenant: Option<&'a TenantId>,
+        status: Status,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        error: Option<i64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<&'static str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        result: Option<Mac>,
+        duration_us: u64,
+        bytes: u64,
+    }
+    body(&Ended {
+        kind: "outcome",
+        invocation,
+        tenant,
+        status: outcome.status,
+        error: outcome.error,
+        reason: outcome.reason,
+        result: outcome.result,
+        duration_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+        bytes: outcome.bytes,
+    })
+}
+
+/// Any other line's body.
+pub(super) fn body(value: &impl Serialize) -> Vec<u8> {
+    let mut out = Vec::with_capacity(768);
+    if serde_json::to_writer(&mut out, value).is_err() {
+        out.clear();
+        out.extend_from_slice(br#"{"kind":"refused","reason":"unwritable"}"#);
+    }
+    out
+}
+
+/// The exact arguments of an action, where it has any.
+fn arguments(action: &Action) -> Option<&[u8]> {
+    match action {
+        Action::CallTool(call) => call.arguments.as_deref().map(|raw| raw.get().as_bytes()),
+        Action::GetPrompt { arguments, .. } => arguments.as_deref().map(|raw| raw.get().as_bytes()),
+        Action::Initialize { .. }
+        | Action::Discover
+        | Action::Ping
+        | Action::List(_)
+        | Action::ReadResource { .. }
+        | Action::Subscribe { .. }
+        | Action::Unsubscribe { .. }
+        | Action::Complete(_)
+        | Action::SetLevel
+        | Action::Listen(_)
+        | Action::Task { .. }
+        | Action::Notify(_)
+        | Action::Respond
+        | Action::OpenStream
+        | Action::EndSession => None,
+    }
+}
+
+fn era(era: Era) -> &'static str {
+    match era {
+        Era::Legacy => "legacy",
+        Era::Modern => "modern",
+    }
+}
+
+fn cut(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(TEXT_MAX)).unwrap_or(text)
+}

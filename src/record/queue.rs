@@ -1,0 +1,231 @@
+//! The way from a call to the one thread that writes: bounded for what may be refused, never dropping what may not.
+//!
+//! # Why naps
+//! Waking a thread costs more than writing a line. While calls come, the writer naps for [`NAP`] between batches and only
+//! an intent, which somebody waits for, wakes it; outcomes and refusals ride along. An idle gate's writer sleeps.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+/// How long an outcome may wait for company.
+const NAP: Duration = Duration::from_millis(2);
+
+/// After so long without a line the writer looks whether all is well.
+const SLEEP: Duration = Duration::from_secs(1);
+
+/// What waits to be written.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    /// The bodies, one after the other.
+    text: Vec<u8>,
+    /// One for each body.
+    pub(super) items: Vec<Item>,
+}
+
+impl Batch {
+    /// Adds a line.
+    pub(super) fn push(&mut self, body: &[u8], waiter: Option<oneshot::Sender<()>>) {
+        self.text.extend_from_slice(body);
+        self.items.push(Item { end: self.text.len(), waiter });
+    }
+
+    /// The bodies in order.
+    pub(super) fn bodies(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = std::iter::once(0).chain(self.items.iter().map(|item| item.end));
+        starts.zip(&self.items).map(|(start, item)| self.text.get(start..item.end).unwrap_or_default())
+    }
+
+    /// Empties it; who still waits learns that nothing was written.
+    pub(super) fn clear(&mut self) {
+        self.items.clear();
+        self.text.clear();
+    }
+}
+
+/// One line that waits.
+#[derive(Debug)]
+pub(super) struct Item {
+    end: usize,
+    /// Who waits for it; an outcome or a refusal has nobody.
+    pub(super) waiter: Option<oneshot::Sender<()>>,
+}
+
+/// The line was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NotTaken {
+    /// As many lines wait as may.
+    Full,
+    /// The record is closed.
+    Closed,
+}
+
+/// What the writer is told when it asks for more.
+pub(super) enum More {
+    /// There may be lines.
+    Lines,
+    /// There will be none.
+    End,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Writer {
+    Busy,
+    Naps,
+    Sleeps,
+}
+
+#[derive(Debug)]
+struct State {
+    batch: Batch,
+    writer: Writer,
+    closed: bool,
+    /// Lines that the writer has taken and keeps for better times.
+    kept: usize,
+}
+
+/// The queue.
+#[derive(Debug)]
+pub(super) struct Queue {
+    state: Mutex<State>,
+    wake: Condvar,
+    capacity: usize,
+}
+
+impl Queue {
+    /// A queue in which at most `capacity` lines wait; outcomes always find room, for each was preceded by an intent.
+    pub(super) fn new(capacity: usize) -> Self {
+        let state = State { batch: Batch::default(), writer: Writer::Busy, closed: false, kept: 0 };
+        Self { state: Mutex::new(state), wake: Condvar::new(), capacity }
+    }
+
+    /// Takes an intent; what is returned resolves when it is written, and fails when it is not.
+    pub(super) fn intent(&self, body: &[u8]) -> Result<oneshot::Receiver<()>, NotTaken> {
+        let (waiter, written) = oneshot::channel();
+        self.push_bounded(body, Some(waiter))?;
+        Ok(written)
+    }
+
+    /// Takes a refusal.
+    pub(super) fn refusal(&self, body: &[u8]) -> Result<(), NotTaken> {
+        self.push_bounded(body, None)
+    }
+
+    /// Takes an outcome.
+    pub(super) fn outcome(&self, body: &[u8]) -> Result<(), NotTaken> {
+        self.push(self.lock(), body, None)
+    }
+
+    /// How many lines wait.
+    pub(super) fn waiting(&self) -> usize {
+        let state = self.lock();
+        state.batch.items.len().saturating_add(state.kept)
+    }
+
+    /// Whether as many lines wait as may.
+    pub(super) fn is_full(&self) -> bool {
+        self.waiting() >= self.capacity
+    }
+
+    /// No more lines after those that wait.
+    pub(super) fn close(&self) {
+        self.lock().closed = true;
+        self.wake.notify_all();
+    }
+
+    /// Exchanges the empty `batch` for what waits, which may be nothing. `kept`: lines that the writer holds back;
+    /// `patience`: how long to wait for a first line, where it is not as long as usual.
+    pub(super) fn take(&self, batch: &mut Batch, kept: usize, patience: Option<Duration>) -> More {
+        let mut state = self.lock();
+        state.kept = kept;
+        state = match patience {
+            Some(patience) => self.wait(state, Writer::Naps, patience),
+            None => {
+                let state = self.wait(state, Writer::Naps, NAP);
+                self.wait(state, Writer::Sleeps, SLEEP)
+            }
+        };
+        state.writer = Writer::Busy;
+        std::mem::swap(&mut state.batch, batch);
+        if state.closed && batch.items.is_empty() { More::End } else { More::Lines }
+    }
+
+    fn wait<'a>(
+        &self,
+        mut state: MutexGuard<'a, State>,
+        as_one_who: Writer,
+        at_most: Duration,
+    ) -> MutexGuard<'a, State> {
+        let until = Instant::now() + at_most;
+        while state.batch.items.is_empty() && !state.closed {
+            state.writer = as_one_who;
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            state = self.wake.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        state
+    }
+
+    fn push_bounded(&self, body: &[u8], waiter: Option<oneshot::Sender<()>>) -> Result<(), NotTaken> {
+        let state = self.lock();
+        if state.batch.items.len().saturating_add(state.kept) >= self.capacity {
+            return Err(NotTaken::Full);
+        }
+        self.push(state, body, waiter)
+    }
+
+    fn push(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        body: &[u8],
+        waiter: Option<oneshot::Sender<()>>,
+    ) -> Result<(), NotTaken> {
+        if state.closed {
+            return Err(NotTaken::Closed);
+        }
+        let wakes = match state.writer {
+            Writer::Busy => false,
+            Writer::Naps => waiter.is_some(),
+            Writer::Sleeps => true,
+        };
+        state.batch.push(body, waiter);
+        if wakes {
+            state.writer = Writer::Busy;
+            drop(state);
+            self.wake.notify_one();
+        }
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_queue_refuses_intents_and_refusals_but_takes_outcomes() {
+        let queue = Queue::new(1);
+        let _waits = queue.intent(b"{}").unwrap();
+        assert_eq!(queue.intent(b"{}").err(), Some(NotTaken::Full));
+        assert_eq!(queue.refusal(b"{}"), Err(NotTaken::Full));
+        assert_eq!((queue.outcome(b"{}"), queue.waiting()), (Ok(()), 2));
+    }
+
+    #[test]
+    fn what_waited_when_it_closed_is_still_handed_out() {
+        let (queue, mut batch) = (Queue::new(9), Batch::default());
+        queue.outcome(b"{}").unwrap();
+        queue.close();
+        assert!(matches!(queue.take(&mut batch, 0, None), More::Lines));
+        assert_eq!((batch.items.len(), queue.outcome(b"{}")), (1, Err(NotTaken::Closed)));
+        batch.items.clear();
+        assert!(matches!(queue.take(&mut batch, 0, None), More::End));
+    }
+}

@@ -1,0 +1,248 @@
+//! What of a server's messages the caller gets: one message at a time, from a document or from a stream alike.
+//!
+//! # Why a filter that fails drops
+//! A list that cannot be read cannot be filtered. Passing it on would show everything, so what cannot be judged is not
+//! passed.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use serde_json::value::RawValue;
+
+use crate::credential::Lease;
+use crate::decide::Permit;
+use crate::decode::reply::{self, Fields, Outcome, Reply};
+use crate::decode::{Action, ListKind, TaskVerb, Version, splice};
+use crate::respond::list::{self, Sight};
+use crate::respond::redact::Redaction;
+
+/// Judges what a server sends back for one permitted message.
+#[derive(Debug)]
+pub(crate) struct Filter {
+    permit: Permit,
+    lease: Lease,
+    redaction: Option<Redaction>,
+}
+
+/// What becomes of one message.
+#[derive(Debug)]
+pub(crate) enum Passed {
+    /// It passes as it is.
+    AsIs,
+    /// It passes, changed.
+    Changed(Bytes),
+    /// It does not pass, and why.
+    Dropped(&'static str),
+}
+
+/// One message judged.
+#[derive(Debug)]
+pub(crate) struct Judged {
+    /// What the caller gets of it.
+    pub passed: Passed,
+    /// How the call ended, where this message ended it.
+    pub ending: Option<Ending>,
+    /// The revision that a session was opened with.
+    pub opened: Option<Version>,
+    /// A task that the call became.
+    pub task: Option<String>,
+}
+
+/// How a call ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// With a result.
+    Ok,
+    /// With a result that says `isError`.
+    ToolError,
+    /// With a JSON-RPC error.
+    Error(i64),
+}
+
+impl Judged {
+    fn passing(passed: Passed) -> Self {
+        Self { passed, ending: None, opened: None, task: None }
+    }
+
+    fn dropped(why: &'static str) -> Self {
+        Self::passing(Passed::Dropped(why))
+    }
+}
+
+impl Filter {
+    /// A filter for the answer to the permitted message. `redaction`: what is masked in results.
+    pub(crate) fn new(permit: Permit, lease: Lease, redaction: Option<Redaction>) -> Self {
+        Self { permit, lease, redaction }
+    }
+
+    /// The permit of the message that is being answered.
+    pub(crate) fn permit(&self) -> &Permit {
+        &self.permit
+    }
+
+    /// The credential that the message was sent with.
+    pub(crate) fn lease(&self) -> &Lease {
+        &self.lease
+    }
+
+    /// Judges one message of the server.
+    pub(crate) fn message(&self, data: &[u8], sight: &impl Sight) -> Judged {
+        let masked = self.lease.mask(data);
+        let mut judged = self.judge(&masked, sight);
+        if let (Passed::AsIs, Cow::Owned(masked)) = (&judged.passed, masked) {
+            judged.passed = Passed::Changed(masked.into());
+        }
+        judged
+    }
+
+    fn judge(&self, data: &[u8], sight: &impl Sight) -> Judged {
+        match reply::read(data) {
+            Err(_) => Judged::dropped("it is not one JSON-RPC message"),
+            Ok(Reply::Response { id, outcome }) => match (&id, &self.permit.message().id) {
+                (Some(given), Some(asked)) if given == asked => self.response(data, outcome, sight),
+                // An error about a request that the server could not read carries no id.
+                (None, Some(_)) if matches!(outcome, Outcome::Error { .. }) => {
+                    self.response(data, outcome, sight)
+                }
+                _ => Judged::dropped("it answers another request"),
+            },
+            Ok(Reply::Request { method, .. }) => match sight.request(&method) {
+                true => Judged::passing(Passed::AsIs),
+                false => Judged::dropped("policy refuses this request of the server"),
+            },
+            Ok(Reply::Notification { method, params }) => self.notification(data, &method, params, sight),
+        }
+    }
+
+    fn response(&self, data: &[u8], outcome: Outcome<'_>, sight: &impl Sight) -> Judged {
+        let result = match outcome {
+            Outcome::Error { code, .. } => {
+                return Judged { ending: Some(Ending::Error(code)), ..Judged::passing(Passed::AsIs) };
+            }
+            Outcome::Result(result) => result,
+        };
+        let Ok(fields) = Fields::read(result) else {
+            return Judged::dropped("its result has a key twice");
+        };
+        let is_error = fields.get("isError").is_some_and(|flag| flag.get() == "true");
+        let mut judged = Judged {
+            ending: Some(if is_error { Ending::ToolError } else { Ending::Ok }),
+            ..Judged::passing(self.result(data, result, sight))
+        };
+        match &self.permit.message().action {
+            Action::Initialize { .. } => {
+                judged.opened = text(&fields, "protocolVersion").and_then(|v| Version::parse(&v))
+            }
+            Action::CallTool(_) => judged.task = task_of(&fields),
+            _ => {}
+        }
+        judged
+    }
+
+    fn result(&self, data: &[u8], result: &RawValue, sight: &impl Sight) -> Passed {
+        let changed = match &self.permit.message().action {
+            Action::List(kind) => self.list(result, *kind, sight).map(Some),
+            Action::CallTool(_)
+            | Action::ReadResource { .. }
+            | Action::GetPrompt { .. }
+            | Action::Task { verb: TaskVerb::Get | TaskVerb::Result, .. } => self.redacted(result),
+            Action::Initialize { .. }
+            | Action::Discover
+            | Action::Ping
+            | Action::Subscribe { .. }
+            | Action::Unsubscribe { .. }
+            | Action::Complete(_)
+            | Action::SetLevel
+            | Action::Listen(_)
+            | Action::Task { verb: TaskVerb::Update | TaskVerb::Cancel, .. }
+            | Action::Notify(_)
+            | Action::Respond
+            | Action::OpenStream
+            | Action::EndSession => Ok(None),
+        };
+        match changed {
+            Ok(None) => Passed::AsIs,
+            Ok(Some(changed)) => splice::set(data, &["result"], &changed)
+                .map_or(Passed::Dropped("its result cannot be replaced"), |bytes| {
+                    Passed::Changed(bytes.into())
+                }),
+            Err(why) => Passed::Dropped(why),
+        }
+    }
+
+    fn list(
+        &self,
+        result: &RawValue,
+        kind: ListKind,
+        sight: &impl Sight,
+    ) -> Result<Box<RawValue>, &'static str> {
+        let message = self.permit.message();
+        let first = !matches!(splice::get(&message.bytes, &["params", "cursor"]), Ok(Some(_)));
+        list::filter(result, kind, first, message.era, sight).ok_or("its list cannot be read")
+    }
+
+    fn redacted(&self, result: &RawValue) -> Result<Option<Box<RawValue>>, &'static str> {
+        let Some(redaction) = &self.redaction else { return Ok(None) };
+        redaction.result(result).map(Some).ok_or("its result cannot be redacted")
+    }
+
+    fn notification(
+        &self,
+        data: &[u8],
+        method: &str,
+        params: Option<&RawValue>,
+        sight: &impl Sight,
+    ) -> Judged {
+        let fields = params.map(Fields::read);
+        let Ok(fields) = fields.transpose() else { return Judged::dropped("its params have a key twice") };
+        let named = |key: &'static str| fields.as_ref().and_then(|fields| text(fields, key));
+        let passes = match method {
+            "notifications/progress"
+            | "notifications/message"
+            | "notifications/cancelled"
+            | "notifications/resources/list_changed"
+            | "notifications/prompts/list_changed"
+            | "notifications/elicitation/complete"
+            | "notifications/subscriptions/acknowledged" => true,
+            "notifications/tools/list_changed" => {
+                sight.tools_changed();
+                true
+            }
+            "notifications/resources/updated" => named("uri").is_some_and(|uri| sight.resource(&uri)),
+            "notifications/tasks" | "notifications/tasks/status" => {
+                return match named("taskId").and_then(|id| sight.task_redaction(&id)) {
+                    Some(redaction) => task_update(data, params, redaction.as_ref()),
+                    None => Judged::dropped("it tells of another caller's task"),
+                };
+            }
+            _ => false,
+        };
+        match passes {
+            true => Judged::passing(Passed::AsIs),
+            false => Judged::dropped("policy does not know this notification, or hides what it is about"),
+        }
+    }
+}
+
+/// A notification that may carry the whole result of a task.
+fn task_update(data: &[u8], params: Option<&RawValue>, redaction: Option<&Redaction>) -> Judged {
+    let (Some(redaction), Some(params)) = (redaction, params) else { return Judged::passing(Passed::AsIs) };
+    let masked = redaction.result(params).and_then(|masked| splice::set(data, &["params"], &masked).ok());
+    match masked {
+        Some(bytes) => Judged::passing(Passed::Changed(bytes.into())),
+        None => Judged::dropped("its result cannot be redacted"),
+    }
+}
+
+/// The task that a call became: `taskId` in the result (2026-07-28) or in its `task` (2025-11-25).
+fn task_of(fields: &Fields<'_>) -> Option<String> {
+    if let Some(id) = text(fields, "taskId") {
+        return Some(id.into_owned());
+    }
+    let task = Fields::read(fields.get("task")?).ok()?;
+    text(&task, "taskId").map(Cow::into_owned)
+}
+
+fn text<'a>(fields: &Fields<'a>, key: &'static str) -> Option<Cow<'a, str>> {
+    fields.text(key).ok().flatten()
+}

@@ -1,0 +1,89 @@
+//! Lists, filtered item by item: what is kept stays as its exact text.
+
+use std::borrow::Cow;
+
+use serde_json::value::RawValue;
+
+use crate::catalogue::Page;
+use crate::decode::reply::Fields;
+use crate::decode::{Era, ListKind};
+use crate::respond::raw::Object;
+use crate::respond::redact::Redaction;
+
+/// What the caller may see; the gateway asks `decide`.
+pub(crate) trait Sight {
+    /// Each tool of a page as the caller may see it, its schema narrowed; `None` where it is hidden.
+    fn tools<'a>(&self, page: &Page<'a>) -> Vec<Option<Cow<'a, RawValue>>>;
+    /// Whether the caller may see a resource or a resource template.
+    fn resource(&self, uri: &str) -> bool;
+    /// Whether the caller may see a prompt.
+    fn prompt(&self, name: &str) -> bool;
+    /// What is masked in a task's result, if the task is the caller's own.
+    fn task_redaction(&self, id: &str) -> Option<Option<Redaction>>;
+    /// Whether the server may ask the caller this (`sampling/createMessage`, `elicitation/create`, …).
+    fn request(&self, method: &str) -> bool;
+    /// The server says that its tools have changed.
+    fn tools_changed(&self);
+}
+
+/// The result of a list without what the caller may not see; `None` where it is not such a result, which must then not
+/// be passed on.
+pub(in crate::respond) fn filter(
+    result: &RawValue,
+    kind: ListKind,
+    first: bool,
+    era: Era,
+    sight: &impl Sight,
+) -> Option<Box<RawValue>> {
+    let members = Fields::read(result).ok()?;
+    let name = member_of(kind);
+    members.get(name)?;
+    let items = members.list(name).ok()?;
+    let last = members.get("nextCursor").is_none();
+    let kept = kept(kind, &Page { tools: &items, first, last }, sight);
+    let mut object = Object::sized(result.get().len() + 64);
+    for (key, value) in members.iter() {
+        match key {
+            key if key == name => object.add_array(key, kept.iter().map(|item| item.get())),
+            // What is filtered for one caller must not be served to another from a cache on the way.
+            "cacheScope" => object.add(key, "\"private\""),
+            key => object.add(key, value.get()),
+        }
+    }
+    if era == Era::Modern {
+        if members.get("cacheScope").is_none() {
+            object.add("cacheScope", "\"private\"");
+        }
+        if members.get("ttlMs").is_none() {
+            object.add("ttlMs", "0");
+        }
+    }
+    object.finish()
+}
+
+fn member_of(kind: ListKind) -> &'static str {
+    match kind {
+        ListKind::Tools => "tools",
+        ListKind::Resources => "resources",
+        ListKind::Templates => "resourceTemplates",
+        ListKind::Prompts => "prompts",
+        ListKind::Tasks => "tasks",
+    }
+}
+
+fn kept<'a>(kind: ListKind, page: &Page<'a>, sight: &impl Sight) -> Vec<Cow<'a, RawValue>> {
+    let visible = |key: &'static str, sees: &dyn Fn(&str) -> bool| {
+        let seen = |item: &&RawValue| {
+            let text = Fields::read(item).ok().and_then(|item| item.text(key).ok().flatten());
+            text.is_some_and(|text| sees(&text))
+        };
+        page.tools.iter().copied().filter(seen).map(Cow::Borrowed).collect()
+    };
+    match kind {
+        ListKind::Tools => sight.tools(page).into_iter().flatten().collect(),
+        ListKind::Resources => visible("uri", &|uri| sight.resource(uri)),
+        ListKind::Templates => visible("uriTemplate", &|uri| sight.resource(uri)),
+        ListKind::Prompts => visible("name", &|name| sight.prompt(name)),
+        ListKind::Tasks => visible("taskId", &|id| sight.task_redaction(id).is_some()),
+    }
+}
