@@ -254,21 +254,38 @@ test_a_scoped_url_alone_has_the_role_scoped_url if {
 	not authz.allow with input as question with data.tenants as {"acme": {"roles": {}}}
 }
 
-test_a_deny_rule_applies_where_all_of_it_does if {
-	every rule in [
-		{"servers": ["netsuite"]}, {"servers": ["tag:erp"]}, {"servers": ["*"]}, {"roles": ["developer"]},
-		{"tools": ["list_*"]}, {"tags": ["invoices"]}, {"methods": ["read"]}, {"methods": ["list"]},
-		{"unless_roles": ["administrator"]}, {"servers": ["netsuite"], "tools": ["*invoices"], "roles": ["developer"]},
-	] {
-		count(authz.deny) == 1 with input as ask(["developer"], list_invoices) with data.tenants as {"acme": {"roles": {}, "deny": [rule]}}
-	}
-	every rule in [
-		{"servers": ["sap"]}, {"servers": ["tag:sales"]}, {"roles": ["clerk"]}, {"tools": ["get_*"]}, {"tags": ["vendors"]},
-		{"methods": ["write", "delete"]}, {"unless_roles": ["developer"]}, {"resources": ["*"]}, {"prompts": ["*"]},
-		{"servers": ["sap"], "tools": ["*invoices"], "roles": ["developer"]},
-	] {
-		count(authz.deny) == 0 with input as ask(["developer"], list_invoices) with data.tenants as {"acme": {"roles": {}, "deny": [rule]}}
-	}
+deny_messages(rules) := {"acme": {"roles": {"developer": [{"servers": ["*"]}]}, "deny": rules}}
+
+test_deny_rules_apply_where_all_of_them_does if {
+	tenants := deny_messages([
+		{"message": "a", "servers": ["netsuite"]},
+		{"message": "b", "servers": ["tag:erp"]},
+		{"message": "c", "servers": ["*"]},
+		{"message": "d", "roles": ["developer"]},
+		{"message": "e", "tools": ["list_*"]},
+		{"message": "f", "tags": ["invoices"]},
+		{"message": "g", "methods": ["read"]},
+		{"message": "h", "methods": ["list"]},
+		{"message": "i", "unless_roles": ["administrator"]},
+		{"message": "j", "servers": ["netsuite"], "tools": ["*invoices"], "roles": ["developer"]},
+	])
+	count(authz.deny) == 10 with input as ask(["developer"], list_invoices) with data.tenants as tenants
+}
+
+test_deny_rules_do_not_apply_where_one_thing_differs if {
+	tenants := deny_messages([
+		{"message": "a", "servers": ["sap"]},
+		{"message": "b", "servers": ["tag:sales"]},
+		{"message": "c", "roles": ["clerk"]},
+		{"message": "d", "tools": ["get_*"]},
+		{"message": "e", "tags": ["vendors"]},
+		{"message": "f", "methods": ["write", "delete"]},
+		{"message": "g", "unless_roles": ["developer"]},
+		{"message": "h", "resources": ["*"]},
+		{"message": "i", "prompts": ["*"]},
+		{"message": "j", "servers": ["sap"], "tools": ["*invoices"], "roles": ["developer"]},
+	])
+	authz.deny == set() with input as ask(["developer"], list_invoices) with data.tenants as tenants
 }
 
 test_a_deny_rule_on_resources_and_prompts if {

@@ -14,12 +14,12 @@ deny contains {"code": code, "message": message} if {
 
 spares(rule) if {
 	is_array(rule.servers)
-	count({server | some server in rule.servers; server_terms[server]}) == 0
+	not one_is_server(rule.servers)
 }
 
 spares(rule) if {
 	is_array(rule.roles)
-	count({role | some role in roles; role in rule.roles}) == 0
+	not one_is_role(rule.roles)
 }
 
 spares(rule) if {
@@ -34,12 +34,12 @@ spares(rule) if {
 
 spares(rule) if {
 	is_array(rule.tags)
-	count({tag | some tag in input.tool.tags; tag in rule.tags}) == 0
+	not carries_tag(rule)
 }
 
 spares(rule) if {
 	is_array(rule.methods)
-	count({kind | some kind in kinds; kind in rule.methods}) == 0
+	not one_is_kind(rule.methods)
 }
 
 spares(rule) if {
@@ -58,17 +58,29 @@ spares(rule) if {
 	not one_matches(rule.prompts, input.prompt.name)
 }
 
-default kinds := set()
-
-kinds := tool_kinds if input.tool
-
-kinds := reading if {
-	not input.tool
-	input.resource
+one_is_server(servers) if {
+	some server in servers
+	server_terms[server]
 }
 
-kinds := reading if {
-	not input.tool
-	not input.resource
-	input.prompt
+one_is_role(names) if {
+	some role in roles
+	role in names
 }
+
+one_is_kind(methods) if {
+	input.tool
+	some method in methods
+	tool_kinds[method]
+}
+
+one_is_kind(methods) if {
+	not input.tool
+	about_reading
+	some method in methods
+	reading[method]
+}
+
+about_reading if input.resource
+
+about_reading if input.prompt
