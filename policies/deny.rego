@@ -14,12 +14,14 @@ deny contains {"code": code, "message": message} if {
 
 spares(rule) if {
 	is_array(rule.servers)
-	not one_is_server(rule.servers)
+	terms := server_terms
+	not shares(rule.servers, terms)
 }
 
 spares(rule) if {
 	is_array(rule.roles)
-	not one_is_role(rule.roles)
+	callers := roles
+	not shares(rule.roles, callers)
 }
 
 spares(rule) if {
@@ -39,7 +41,23 @@ spares(rule) if {
 
 spares(rule) if {
 	is_array(rule.methods)
-	not one_is_kind(rule.methods)
+	own := tool_kinds
+	not shares(rule.methods, own)
+}
+
+spares(rule) if {
+	is_array(rule.methods)
+	not input.tool
+	own := reading
+	not shares(rule.methods, own)
+}
+
+# What concerns the server itself has no method in this sense.
+spares(rule) if {
+	is_array(rule.methods)
+	not input.tool
+	not input.resource
+	not input.prompt
 }
 
 spares(rule) if {
@@ -58,29 +76,7 @@ spares(rule) if {
 	not one_matches(rule.prompts, input.prompt.name)
 }
 
-one_is_server(servers) if {
-	some server in servers
-	server_terms[server]
+shares(some_words, words) if {
+	some word in some_words
+	word in words
 }
-
-one_is_role(names) if {
-	some role in roles
-	role in names
-}
-
-one_is_kind(methods) if {
-	input.tool
-	some method in methods
-	tool_kinds[method]
-}
-
-one_is_kind(methods) if {
-	not input.tool
-	about_reading
-	some method in methods
-	reading[method]
-}
-
-about_reading if input.resource
-
-about_reading if input.prompt
