@@ -253,3 +253,54 @@ test_a_scoped_url_alone_has_the_role_scoped_url if {
 	not authz.allow with input as object.union(question, {"tool": approve}) with data.tenants as acme
 	not authz.allow with input as question with data.tenants as {"acme": {"roles": {}}}
 }
+
+deny_messages(rules) := {"acme": {"roles": {"developer": [{"servers": ["*"]}]}, "deny": rules}}
+
+test_deny_rules_apply_where_all_of_them_does if {
+	tenants := deny_messages([
+		{"message": "a", "servers": ["netsuite"]},
+		{"message": "b", "servers": ["tag:erp"]},
+		{"message": "c", "servers": ["*"]},
+		{"message": "d", "roles": ["developer"]},
+		{"message": "e", "tools": ["list_*"]},
+		{"message": "f", "tags": ["invoices"]},
+		{"message": "g", "methods": ["read"]},
+		{"message": "h", "methods": ["list"]},
+		{"message": "i", "unless_roles": ["administrator"]},
+		{"message": "j", "servers": ["netsuite"], "tools": ["*invoices"], "roles": ["developer"]},
+	])
+	count(authz.deny) == 10 with input as ask(["developer"], list_invoices) with data.tenants as tenants
+}
+
+test_deny_rules_do_not_apply_where_one_thing_differs if {
+	tenants := deny_messages([
+		{"message": "a", "servers": ["sap"]},
+		{"message": "b", "servers": ["tag:sales"]},
+		{"message": "c", "roles": ["clerk"]},
+		{"message": "d", "tools": ["get_*"]},
+		{"message": "e", "tags": ["vendors"]},
+		{"message": "f", "methods": ["write", "delete"]},
+		{"message": "g", "unless_roles": ["developer"]},
+		{"message": "h", "resources": ["*"]},
+		{"message": "i", "prompts": ["*"]},
+		{"message": "j", "servers": ["sap"], "tools": ["*invoices"], "roles": ["developer"]},
+	])
+	authz.deny == set() with input as ask(["developer"], list_invoices) with data.tenants as tenants
+}
+
+test_a_deny_rule_on_resources_and_prompts if {
+	count(authz.deny) == 1 with input as read(["reader"], "file:///pub/a") with data.tenants as {"acme": {"roles": {}, "deny": [{"resources": ["file:*"]}]}}
+	count(authz.deny) == 1 with input as read(["reader"], "x://../file") with data.tenants as {"acme": {"roles": {}, "deny": [{"resources": ["file:*"]}]}}
+	count(authz.deny) == 0 with input as read(["reader"], "memo://one") with data.tenants as {"acme": {"roles": {}, "deny": [{"resources": ["file:*"]}]}}
+	count(authz.deny) == 1 with input as prompt(["reader"], "root") with data.tenants as {"acme": {"roles": {}, "deny": [{"prompts": ["ro*"]}]}}
+	count(authz.deny) == 0 with input as prompt(["reader"], "hello") with data.tenants as {"acme": {"roles": {}, "deny": [{"prompts": ["ro*"]}]}}
+}
+
+test_a_star_at_either_end_or_in_the_middle if {
+	every pattern in ["*", "list_*", "*_invoices", "*netsuite*", "list_*_invoices", "list_all_netsuite_invoices"] {
+		authz.allow with input as ask(["r"], list_invoices) with data.tenants as {"acme": {"roles": {"r": [{"servers": ["netsuite"], "tools": ["zzz", pattern]}]}}}
+	}
+	every pattern in ["list", "list_", "get_*", "*_vendors", "*sap*", "list_*_vendors", "LIST_*", "ist_*"] {
+		not authz.allow with input as ask(["r"], list_invoices) with data.tenants as {"acme": {"roles": {"r": [{"servers": ["netsuite"], "tools": ["zzz", pattern]}]}}}
+	}
+}

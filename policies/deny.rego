@@ -14,12 +14,14 @@ deny contains {"code": code, "message": message} if {
 
 spares(rule) if {
 	is_array(rule.servers)
-	not reaches_server(rule)
+	terms := server_terms
+	not shares(rule.servers, terms)
 }
 
 spares(rule) if {
 	is_array(rule.roles)
-	count({role | some role in roles; role in rule.roles}) == 0
+	callers := roles
+	not shares(rule.roles, callers)
 }
 
 spares(rule) if {
@@ -34,12 +36,28 @@ spares(rule) if {
 
 spares(rule) if {
 	is_array(rule.tags)
-	count({tag | some tag in input.tool.tags; tag in rule.tags}) == 0
+	not carries_tag(rule)
 }
 
 spares(rule) if {
 	is_array(rule.methods)
-	count({kind | some kind in kinds; kind in rule.methods}) == 0
+	own := tool_kinds
+	not shares(rule.methods, own)
+}
+
+spares(rule) if {
+	is_array(rule.methods)
+	not input.tool
+	own := reading
+	not shares(rule.methods, own)
+}
+
+# What concerns the server itself has no method in this sense.
+spares(rule) if {
+	is_array(rule.methods)
+	not input.tool
+	not input.resource
+	not input.prompt
 }
 
 spares(rule) if {
@@ -58,17 +76,7 @@ spares(rule) if {
 	not one_matches(rule.prompts, input.prompt.name)
 }
 
-default kinds := set()
-
-kinds := tool_kinds if input.tool
-
-kinds := reading if {
-	not input.tool
-	input.resource
-}
-
-kinds := reading if {
-	not input.tool
-	not input.resource
-	input.prompt
+shares(some_words, words) if {
+	some word in some_words
+	word in words
 }

@@ -14,6 +14,8 @@ matching := {name: grant |
 	scope_admits_tool
 	some role in roles
 	some position, grant in data.tenants[input.caller.tenant].roles[role]
+	some server in grant.servers
+	server_terms[server]
 	covers_tool(grant)
 	well_formed(grant)
 	name := concat("/", [input.caller.tenant, role, format_int(position, 10)])
@@ -26,6 +28,8 @@ matching := {name: grant |
 	scope_admits_reading
 	some role in roles
 	some position, grant in data.tenants[input.caller.tenant].roles[role]
+	some server in grant.servers
+	server_terms[server]
 	covers_resource(grant)
 	well_formed(grant)
 	name := concat("/", [input.caller.tenant, role, format_int(position, 10)])
@@ -38,6 +42,8 @@ matching := {name: grant |
 	scope_admits_reading
 	some role in roles
 	some position, grant in data.tenants[input.caller.tenant].roles[role]
+	some server in grant.servers
+	server_terms[server]
 	covers_prompt(grant)
 	well_formed(grant)
 	name := concat("/", [input.caller.tenant, role, format_int(position, 10)])
@@ -48,7 +54,9 @@ matching := {name: grant |
 matching := {name: grant |
 	some role in roles
 	some position, grant in data.tenants[input.caller.tenant].roles[role]
-	covers_method(grant)
+	some server in grant.servers
+	server_terms[server]
+	opens_method(grant)
 	well_formed(grant)
 	name := concat("/", [input.caller.tenant, role, format_int(position, 10)])
 } if {
@@ -64,11 +72,9 @@ roles := input.caller.roles if {
 	input.caller.authentication.kind == "scoped_url"
 }
 
-# Tools by name, by tag, or both; then by method; on these servers.
+# Tools by name, by tag, or both; then by method.
 covers_tool(grant) if {
 	names_tool(grant)
-	some server in grant.servers
-	server_terms[server]
 	some method in object.get(grant, "methods", tool_kinds)
 	tool_kinds[method]
 	carries_tag(grant)
@@ -76,24 +82,14 @@ covers_tool(grant) if {
 
 covers_resource(grant) if {
 	names_resource(grant.resources)
-	some server in grant.servers
-	server_terms[server]
 	some method in object.get(grant, "methods", reading)
 	reading[method]
 }
 
 covers_prompt(grant) if {
 	one_matches(grant.prompts, input.prompt.name)
-	some server in grant.servers
-	server_terms[server]
 	some method in object.get(grant, "methods", reading)
 	reading[method]
-}
-
-covers_method(grant) if {
-	some server in grant.servers
-	server_terms[server]
-	opens_method(grant)
 }
 
 names_tool(grant) if {
@@ -145,10 +141,12 @@ server_terms := {"*", input.server.name} | {concat("", ["tag:", tag]) | some tag
 one_matches(patterns, text) if {
 	text in patterns
 } else if {
+	contains(concat(" ", patterns), "*")
 	some pattern in patterns
 	[beginning, ""] = split(pattern, "*")
 	startswith(text, beginning)
 } else if {
+	contains(concat(" ", patterns), "*")
 	some pattern in patterns
 	contains(trim_suffix(pattern, "*"), "*")
 	glob.match(pattern, null, text)

@@ -6,18 +6,16 @@
 package mcp.authz
 
 well_formed(grant) if {
-	count(object.keys(grant) - grant_words) == 0
-	is_array(object.get(grant, "redact", []))
-	not grant.when
-	object.get(grant, "when", {}) == {}
+	count(object.keys(grant) - plain_words) == 0
 } else if {
-	count(object.keys(grant) - grant_words) == 0
+	count((object.keys(grant) - plain_words) - {"when", "redact"}) == 0
 	is_array(object.get(grant, "redact", []))
-	is_object(grant.when)
-	count(grant.when) == count(conditions(grant.when))
+	when := object.get(grant, "when", {})
+	is_object(when)
+	count(when) == count(conditions(when))
 }
 
-grant_words := {"servers", "tools", "tags", "methods", "resources", "prompts", "when", "redact"}
+plain_words := {"servers", "tools", "tags", "methods", "resources", "prompts"}
 
 conditions(when) := {argument: schema | some argument, condition in when; schema := schema_of(condition)}
 
@@ -59,18 +57,17 @@ has_limits(grant) if {
 	grant.redact
 }
 
-# Conditions likewise: one grant without any lifts those of the others.
-default conditional := []
+# One grant without conditions lifts those of the others. Several conditions are a choice, where all speak of one and the
+# same argument; otherwise all hold.
+default constraints := {}
 
-conditional := limited if count([grant | some grant in limited; not grant.when]) == 0
-
-constrained := {argument | some grant in conditional; some argument, _ in grant.when}
-
-# Several grants: a choice, where all speak of one and the same argument; otherwise all hold.
 constraints := {argument: schema |
-	some argument in constrained
-	schemas := {schema | some grant in conditional; schema := schema_of(grant.when[argument])}
-	schema := joined(schemas, count(constrained))
+	some argument in arguments
+	schemas := {schema | some grant in limited; schema := schema_of(grant.when[argument])}
+	schema := joined(schemas, count(arguments))
+} if {
+	count([grant | some grant in limited; not grant.when]) == 0
+	arguments := {argument | some grant in limited; some argument, _ in grant.when}
 }
 
 joined(schemas, arguments) := schema if {
