@@ -246,7 +246,6 @@ pub fn minimal(server: &str, upstream: &str) -> Value {
         "listen": [{"address": "127.0.0.1:0"}],
         "admin": {"address": "127.0.0.1:0"},
         "public_url": "http://gw.test",
-        "hosts": ["gw.test", "127.0.0.1", "localhost"],
         "identity": {"anonymous": {"tenant": "a", "roles": ["reader"]}},
         "servers": {server: {"url": upstream}},
         "accounts": [{"tenant": "a", "server": server, "credential": "none"}],

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,13 @@ pub struct Process {
 struct Lines {
     seen: Mutex<Vec<String>>,
     grown: Condvar,
+}
+
+impl Lines {
+    /// The lines, also after a failed wait has panicked with them in hand.
+    fn lock(&self) -> MutexGuard<'_, Vec<String>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Process {
@@ -40,7 +47,7 @@ impl Process {
         let end = Instant::now() + DEADLINE;
         loop {
             let over = self.child.try_wait().expect("own child");
-            let seen = self.lines.seen.lock().expect("no panic while it is held");
+            let seen = self.lines.lock();
             if let Some(found) = look(&seen) {
                 return found;
             }
@@ -52,7 +59,7 @@ impl Process {
 
     /// Everything that it has printed.
     pub fn output(&self) -> String {
-        self.lines.seen.lock().expect("no panic while it is held").join("\n")
+        self.lines.lock().join("\n")
     }
 
     /// The process id.
@@ -93,7 +100,7 @@ impl Drop for Process {
 fn collect(from: impl Read + Send + 'static, lines: Arc<Lines>) -> JoinHandle<()> {
     std::thread::spawn(move || {
         for line in BufReader::new(from).split(b'\n').map_while(Result::ok) {
-            lines.seen.lock().expect("no panic while it is held").push(plain(&line));
+            lines.lock().push(plain(&line));
             lines.grown.notify_all();
         }
     })

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each module may name.
-const MAY_NAME: [(&str, &str); 22] = [
+const MAY_NAME: [(&str, &str); 23] = [
     ("name", ""),
     ("secret", ""),
     ("refusal", "name"),
@@ -31,6 +31,7 @@ const MAY_NAME: [(&str, &str); 22] = [
     ("cli", "*"),
     ("demo", "*"),
     ("main", "*"),
+    ("run", "*"),
 ];
 
 /// Where each of these crates may be used.
