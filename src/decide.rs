@@ -232,19 +232,27 @@ impl Permit {
     }
 }
 
+#[cfg(test)]
+impl Verdict {
+    /// A verdict that allows, made up for a test of another room.
+    pub(crate) fn for_test() -> Self {
+        Self {
+            allow: true,
+            deny: Vec::new(),
+            rules: Vec::new(),
+            redact: Vec::new(),
+            cost: 0.0,
+            annotations: serde_json::Map::new(),
+            revision: Revision::from_digest("test"),
+            constraints: constraint::Constraints::default(),
+        }
+    }
+}
+
 /// A permit made up for a test of another room.
 #[cfg(test)]
 pub(crate) fn permit_for_test(caller: Caller, server: Arc<Server>, message: Message) -> Permit {
-    let verdict = Verdict {
-        allow: true,
-        deny: Vec::new(),
-        rules: Vec::new(),
-        redact: Vec::new(),
-        cost: 0.0,
-        annotations: serde_json::Map::new(),
-        revision: Revision::parse("test").unwrap(),
-    };
-    judged_for_test(caller, server, Subject::Server, message, verdict)
+    judged_for_test(caller, server, Subject::Server, message, Verdict::for_test())
 }
 
 /// The same with what policy said.

@@ -94,15 +94,10 @@ fn call(tool: &str, arguments: &str) -> Permit {
         meta: Meta::default(),
         bytes: Bytes::new(),
     };
-    let verdict = Verdict {
-        allow: true,
-        deny: Vec::new(),
-        rules: vec!["readers-read".into()],
-        redact: Vec::new(),
-        cost: 0.5,
-        annotations: serde_json::Map::new(),
-        revision: Revision::parse("r1").unwrap(),
-    };
+    let mut verdict = Verdict::for_test();
+    verdict.rules = vec!["readers-read".into()];
+    verdict.cost = 0.5;
+    verdict.revision = Revision::parse("r1").unwrap();
     let caller = caller_for_test("acme", "alice@acme.example", &["reader"]);
     judged_for_test(caller, Arc::new(server()), Subject::Server, message, verdict)
 }
