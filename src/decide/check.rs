@@ -187,13 +187,13 @@ impl<'a> Names<'a> {
         if *first != "data" || !inside || self.known(path) {
             return None;
         }
-        let at = steps.iter().filter_map(|step| if let Step::Name(_, at) = step { Some(*at) } else { None });
+        let at = steps.iter().rev().find_map(Step::at).unwrap_or(At::START);
         let full = names.join(".");
         let known: Vec<String> = self.rules.iter().map(|rule| format!("data.{}", rule.join("."))).collect();
         let fix =
             nearest(&full, known.iter().map(String::as_str)).map(|near| format!("the nearest is `{near}`"));
         let what = format!("no rule and no data file defines `{full}`");
-        Some(PolicyProblem::new(&module.file, at.last().unwrap_or(At::START), what, fix.unwrap_or_default()))
+        Some(PolicyProblem::new(&module.file, at, what, fix.unwrap_or_default()))
     }
 
     fn known(&self, path: &[&str]) -> bool {

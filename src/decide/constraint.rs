@@ -94,9 +94,8 @@ impl Constraint {
         let Some(raw) = given.get(self.argument.as_str()) else {
             return Err(self.refusal(format!("it must be given, and {}", self.must())));
         };
-        let lower = self.argument.to_lowercase();
-        if let Some(twin) = given.keys().find(|name| **name != self.argument && name.to_lowercase() == lower)
-        {
+        let folded = fold(&self.argument);
+        if let Some(twin) = given.keys().find(|name| **name != self.argument && fold(name) == folded) {
             return Err(self.refusal(format!("`{twin}` beside it could be taken for it; leave that out")));
         }
         let value: Value =
@@ -126,6 +125,11 @@ impl Constraint {
     fn refusal(&self, message: String) -> Refusal {
         Refusal::Constrained { argument: self.argument.clone(), message }
     }
+}
+
+/// A name as a reader that does not mind case might read it (`ſ` and the Kelvin sign too).
+fn fold(name: &str) -> String {
+    name.to_uppercase().to_lowercase()
 }
 
 /// The choice that a schema leaves, where it says nothing else and its values are equal only to themselves.

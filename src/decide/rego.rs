@@ -86,24 +86,34 @@ impl Rego {
         let mut modules = bundle.modules.clone();
         modules.push(gate(defined));
         let rego = Self { modules, data: bundle.data.to_string(), timeout, idle: Mutex::default() };
-        let mut engine = rego.engine().map_err(|e| vec![located(&e, &bundle.modules)])?;
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from).min(IDLE) {
+            let engine = rego.warm(&bundle.modules)?;
+            rego.put(engine);
+        }
+        Ok(rego)
+    }
+
+    /// An engine that has answered once, so that the first caller does not wait for what it does only once.
+    fn warm(&self, modules: &[Text]) -> Result<Engine, Vec<PolicyProblem>> {
+        let mut engine = self.engine().map_err(|e| vec![located(&e, modules)])?;
         let mut problems = Vec::new();
         for input in input::minimal() {
             engine.set_execution_timer_config(timer(PATIENCE));
             engine.set_input(input);
             let answer = engine.eval_rule(ANSWER.to_owned()).map_err(|e| format!("{e:#}"));
+            drop(engine.take_prints());
             if let Err(e) = answer.and_then(|value| Answer::read(&value).map_err(|e| e.to_string())) {
-                problems.push(located(&e, &bundle.modules));
+                problems.push(located(&e, modules));
             }
         }
         problems.sort();
         problems.dedup();
-        if problems.is_empty() { Ok(rego) } else { Err(problems) }
+        if problems.is_empty() { Ok(engine) } else { Err(problems) }
     }
 
     /// Answers one question.
     pub(in crate::decide) fn ask(&self, question: &Question<'_>, phase: Phase) -> Result<Answer, Failure> {
-        let input = input::of(question, phase);
+        let input = input::of(question, phase)?;
         let mut engine = self.take()?;
         engine.set_execution_timer_config(timer(self.timeout));
         engine.set_input(input);

@@ -5,7 +5,7 @@
 //! replaced as a whole may be lost. So the directory's digest is compared every few seconds as well; and it decides what
 //! counts as a change, so that reading files is none.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
@@ -80,18 +80,18 @@ fn events(directory: &Path, changed: Sender<Signal>) -> Option<RecommendedWatche
 
 fn follow(
     signals: &Receiver<Signal>,
-    directory: &PathBuf,
+    directory: &Path,
     poll: Duration,
-    mut last: Revision,
+    serving: Revision,
     mut changed: impl FnMut(),
 ) {
+    let mut last = Some(serving);
     while next(signals, poll) && settled(signals) {
-        match fingerprint(directory) {
-            Some(now) if now != last => {
-                last = now;
-                changed();
-            }
-            Some(_) | None => {}
+        // A directory that cannot be read is a change too: the load that follows says what is wrong.
+        let now = fingerprint(directory);
+        if now != last {
+            last = now;
+            changed();
         }
     }
 }

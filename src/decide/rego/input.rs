@@ -1,19 +1,22 @@
-//! A question → the `input` of the contract. What does not apply is absent, never null.
+//! A question → the `input` of the contract. What does not apply is absent, never null; what is there and cannot be
+//! read is an error, for a rule that denies would not see it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use regorus::Value;
+use serde_json::value::RawValue;
 
 use crate::catalogue::Tool;
+use crate::decide::rego::Failure;
 use crate::decide::{Circumstances, Phase, Question, Subject};
 use crate::identify::{Authentication, Caller, Scope};
 
 /// The `input` of one question.
-pub(super) fn of(question: &Question<'_>, phase: Phase) -> Value {
+pub(super) fn of(question: &Question<'_>, phase: Phase) -> Result<Value, Failure> {
     let (tool, resource, prompt) = match question.subject {
-        Subject::Tool(one) => (Some(tool(one)), None, None),
+        Subject::Tool(one) => (Some(tool(one)?), None, None),
         Subject::Resource(uri) => (None, Some(object([("uri", Some(text(uri)))])), None),
         Subject::Prompt(name) => (None, None, Some(object([("name", Some(text(name)))]))),
         Subject::Server => (None, None, None),
@@ -22,19 +25,24 @@ pub(super) fn of(question: &Question<'_>, phase: Phase) -> Value {
         ("name", Some(text(question.server.name.as_str()))),
         ("tags", Some(texts(&question.server.tags))),
     ]);
-    object([
+    let arguments = question.arguments.map(|raw| json("arguments", raw)).transpose()?;
+    Ok(object([
         ("phase", Some(text(phase.as_str()))),
         ("method", Some(text(question.method))),
         ("caller", Some(caller(question.caller, question.circumstances))),
-        ("scope", question.caller.scope().map(|one| scope(one))),
+        ("scope", question.caller.scope().map(scope)),
         ("server", Some(server)),
         ("tool", tool),
         ("resource", resource),
         ("prompt", prompt),
-        ("arguments", question.arguments.and_then(|raw| Value::from_json_str(raw.get()).ok())),
+        ("arguments", arguments),
         ("request", Some(request(question.circumstances))),
         ("usage", usage(question.circumstances)),
-    ])
+    ]))
+}
+
+fn json(what: &str, raw: &RawValue) -> Result<Value, Failure> {
+    Value::from_json_str(raw.get()).map_err(|_| Failure::Failed(format!("the {what} cannot be read as JSON")))
 }
 
 fn caller(caller: &Caller, circumstances: &Circumstances) -> Value {
@@ -75,15 +83,16 @@ fn scope(scope: &Arc<Scope>) -> Value {
     ])
 }
 
-fn tool(tool: &Tool) -> Value {
-    object([
+fn tool(tool: &Tool) -> Result<Value, Failure> {
+    let annotations = tool.annotations.as_deref().map(|raw| json("tool's annotations", raw)).transpose()?;
+    Ok(object([
         ("name", Some(text(tool.name.as_str()))),
         ("operation", Some(text(&tool.operation))),
         ("class", Some(text(tool.class.as_str()))),
         ("tags", Some(texts(&tool.tags))),
         ("pinned", Some(Value::Bool(tool.pinned))),
-        ("annotations", tool.annotations.as_ref().and_then(|raw| Value::from_json_str(raw.get()).ok())),
-    ])
+        ("annotations", annotations),
+    ]))
 }
 
 fn request(circumstances: &Circumstances) -> Value {

@@ -1,5 +1,5 @@
-use super::*;
 use crate::decide::contract::{Field, Reads};
+use crate::decide::tests::*;
 use crate::decide::watch::Watch;
 
 fn reads(rego: &str) -> Vec<Reads> {
@@ -107,4 +107,14 @@ fn a_change_of_the_directory_is_told_and_reading_it_is_none() {
     assert!(changes.recv_timeout(Duration::from_millis(400)).is_err(), "reading is no change");
     drop(watch);
     assert!(changes.recv_timeout(Duration::from_secs(20)).is_err(), "the watch ends");
+}
+
+#[test]
+fn a_directory_that_goes_away_is_a_change() {
+    let given = Given::rego("default allow := false");
+    let decide = given.decide();
+    let (told, changes) = std::sync::mpsc::channel();
+    let _watch = Watch::start(given.path(), decide.revision().clone(), move || told.send(()).unwrap());
+    fs::remove_dir_all(given.path()).unwrap();
+    changes.recv_timeout(Duration::from_secs(20)).expect("it is told");
 }

@@ -1,4 +1,4 @@
-use super::*;
+use crate::decide::tests::*;
 
 /// Numbers that a seed decides: a test that fails can be run again.
 struct Dice(u64);

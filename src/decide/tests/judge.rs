@@ -1,5 +1,5 @@
-use super::*;
 use crate::decide::Outcome;
+use crate::decide::tests::*;
 use crate::decode::ListKind;
 
 #[test]
@@ -20,7 +20,7 @@ fn nothing_is_allowed_unless_a_rule_allows_it() {
 #[test]
 fn allow_is_only_exactly_true() {
     for value in ["1", "\"true\"", "{\"allow\": true}", "[true]", "null"] {
-        let given = Given::rego(&format!("allow := v if {{ input.tool; v := data.answer }}"));
+        let given = Given::rego("allow := v if { input.tool; v := data.answer }");
         given.write("data.json", &format!("{{\"answer\": {value}}}"));
         assert!(given.problems().contains("`allow` must be true or false"), "{value}");
     }
@@ -174,4 +174,11 @@ fn an_explanation_says_how_it_ends_and_by_which_rules() {
     let open = explain("open");
     assert_eq!((open.outcome, open.rules.len()), (Outcome::Allowed, 1));
     assert_eq!(open.constraints["region"]["const"], "EMEA");
+}
+
+#[test]
+fn arguments_that_cannot_be_read_refuse_although_no_rule_fails() {
+    let decide = Given::rego("allow if true\ndeny contains \"x\" if input.arguments.a == 1").decide();
+    let deep = format!("{{\"a\": 1, \"b\": {}{}}}", "[".repeat(200), "]".repeat(200));
+    assert_eq!(refusal(call(&decide, alice(), "list_a", &deep)), Refusal::PolicyFailed);
 }

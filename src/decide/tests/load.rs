@@ -1,4 +1,4 @@
-use super::*;
+use crate::decide::tests::*;
 
 #[test]
 fn a_directory_without_a_policy_is_refused() {
@@ -239,15 +239,5 @@ fn rates_are_read_from_the_tenants_data_and_mistakes_in_them_are_told() {
         "tenants/acme/data.yaml:2:3: there is no key `tenat` here; the nearest is `tenant`\n\
          tenants/acme/data.yaml:3:10: `requests` is not a whole number from 1; write e.g. `{requests: 600, per: 1m, burst: 60}`\n\
          tenants/acme/data.yaml:3:23: `per` is not a time; write e.g. `1s`, `1m` or `1h`"
-    );
-}
-#[test]
-fn zz_stock() {
-    let d = std::env::var("STOCK").unwrap();
-    println!(
-        "{}",
-        Decide::load(&Policy { directory: d.into(), timeout: Duration::from_secs(1), cache: 1 })
-            .map(|d| format!("{d:?}"))
-            .unwrap_or_else(|p| lines(&p))
     );
 }

@@ -1,4 +1,4 @@
-use super::*;
+use crate::decide::tests::*;
 
 const POLICY: &str = "allow if true\n\
     constraints[\"region\"] := {\"const\": input.caller.attributes.region} if input.caller.roles[_] == \"regional-manager\"";

@@ -89,7 +89,7 @@ pub(in crate::identify) fn no_identity() -> Identity {
         anonymous: None,
         second_factor: false,
         gate_key: Key::new(vec![7; 32]),
-        gate_key_file: "gate.key".into(),
+        gate_key_file: std::path::PathBuf::new(),
     }
 }
 
