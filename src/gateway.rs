@@ -19,7 +19,7 @@ mod tasks;
 mod upstream;
 
 pub use build::{BuildError, Shared};
-pub use gate::Gate;
+pub use gate::{Gate, Source};
 pub use relay::Relay;
 pub use route::Route;
 
@@ -134,7 +134,12 @@ impl Gateway {
     }
 
     /// Puts a permitted call on the record, and into metrics and traces.
-    async fn open(&self, permit: &Permit, circumstances: &Circumstances, call: &Call) -> Result<Open, Refusal> {
+    async fn open(
+        &self,
+        permit: &Permit,
+        circumstances: &Circumstances,
+        call: &Call,
+    ) -> Result<Open, Refusal> {
         let message = permit.message();
         let about = About::judged(permit.subject(), &message.action);
         let traced = Traced {
@@ -155,7 +160,7 @@ impl Gateway {
             upstream: None,
             begun: call.begun,
             sent: None,
-            held: self.shared.metrics.begin(Lasting::Call),
+            _held: self.shared.metrics.begin(Lasting::Call),
         })
     }
 
