@@ -6,6 +6,7 @@ mod batch;
 mod build;
 mod call;
 mod gate;
+mod look;
 mod looks;
 mod narrow;
 mod open;
@@ -20,6 +21,7 @@ mod upstream;
 
 pub use build::{BuildError, Shared};
 pub use gate::{Gate, Source};
+pub use look::Survey;
 pub use relay::Relay;
 pub use route::Route;
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::admin::{self, AdminState, Reason, UrlError};
 use crate::config::Static;
-use crate::gateway::{Gate, Source};
+use crate::gateway::{Gate, Gateway, Source, Survey};
 use crate::identify::url::{NewUrl, UrlProblem, UrlRecord};
 use crate::listen::Drain;
 use crate::name::{AgentId, BadName, ServerName, TenantId, UrlId, UserId};
@@ -71,6 +71,7 @@ impl admin::Urls for Urls {
         if !gateway.config().servers.contains_key(&new.server) {
             return Err(UrlError::Unfit(format!("there is no server `{}` in the configuration", new.server)));
         }
+        leads_somewhere(&gateway, &new).await?;
         let tools = gateway.known_tools(&new.who.tenant, &new.server);
         let (record, token) = gateway.urls().create(new, tools.as_deref()).await.map_err(unfit)?;
         let url = format!("{}/mcp/{}", gateway.config().listen.public_url, token.expose());
@@ -90,6 +91,31 @@ impl admin::Urls for Urls {
 
     async fn revoke(&self, tenant: &TenantId, id: &UrlId) -> Result<bool, UrlError> {
         self.0.current().urls().revoke(tenant, id).await.map_err(|error| UrlError::Failed(error.to_string()))
+    }
+}
+
+/// Refuses a URL whose holder would find no tool. The server is asked as that holder; where it does not answer, nothing is
+/// known against the URL. What methods and tags alone remove is said by name when it is made.
+async fn leads_somewhere(gateway: &Arc<Gateway>, new: &NewUrl) -> Result<(), UrlError> {
+    let Some(holder) = gateway.urls().holder(new) else { return Ok(()) };
+    let roles = new.who.roles.join(", ");
+    match gateway.survey(holder).await {
+        Survey::Tools(0) if new.methods.is_none() && new.tags.is_none() => Err(UrlError::Unfit(format!(
+            "the URL would lead to no tool: policy shows its holder (roles: {roles}) none of `{}`; name a role that has some",
+            new.server
+        ))),
+        Survey::Tools(0) => {
+            let tools = gateway.known_tools(&new.who.tenant, &new.server);
+            let why = new.narrows(tools.as_deref()).err().map(|problem| problem.to_string());
+            Err(UrlError::Unfit(why.unwrap_or_else(|| {
+                format!("the URL would lead to no tool: policy, methods and tags together leave its holder (roles: {roles}) none")
+            })))
+        }
+        Survey::Refused => Err(UrlError::Unfit(format!(
+            "the URL would lead to no tool: policy lets its holder (roles: {roles}) not list the tools of `{}`",
+            new.server
+        ))),
+        Survey::Tools(_) | Survey::Unknown => Ok(()),
     }
 }
 
