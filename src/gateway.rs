@@ -3,6 +3,7 @@
 //! Nothing is forwarded unrecorded: the entry opens before the server is reached and closes on every way out.
 
 mod batch;
+mod belongs;
 mod build;
 mod call;
 mod gate;
@@ -105,6 +106,7 @@ impl Gateway {
     ) -> Result<Answer<Relay>, Refusal> {
         call.asks(&message);
         let circumstances = call.circumstances();
+        self.belongs(way, &message)?;
         let message = self.narrow(way, message, &circumstances)?;
         let subject = self.subject(inbound, way, &message, call).await?;
         let (caller, server) = (Arc::clone(&way.caller), Arc::clone(&way.server));
