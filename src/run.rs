@@ -1,5 +1,7 @@
 //! The life of a gate: start, watch what may change, stop without losing an answer.
 
+pub mod desk;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::catalogue::Catalogue;
+use crate::catalogue::{Catalogue, Tool};
 use crate::config::{Config, Rates};
 use crate::credential::seal::{SealError, Sealer};
 use crate::credential::{BadAccount, Vault};
@@ -18,6 +18,7 @@ use crate::identify::Identify;
 use crate::identify::problem::IdentityProblem;
 use crate::identify::session::Sessions;
 use crate::identify::url::ScopedUrls;
+use crate::name::{ServerName, TenantId};
 use crate::record::{Record, RecordError};
 use crate::refusal::Refusal;
 use crate::store::file::FileStore;
@@ -111,6 +112,12 @@ impl Shared {
     #[must_use]
     pub fn voucher(&self) -> &Voucher {
         &self.voucher
+    }
+
+    /// The tools of a tenant at a server, where the whole list has been seen.
+    #[must_use]
+    pub fn tools(&self, tenant: &TenantId, server: &ServerName) -> Option<Vec<Tool>> {
+        self.catalogue.tools(tenant, server)
     }
 
     /// Forgets what lists have taught: what operators say of tools may have changed.
@@ -225,8 +232,8 @@ fn identity(config: &Config, shared: &Shared) -> Result<(Identify, Sessions), Ve
 }
 
 type Endpoints = (
-    HashMap<crate::name::ServerName, Endpoint>,
-    HashMap<(crate::name::TenantId, crate::name::ServerName), Endpoint>,
+    HashMap<ServerName, Endpoint>,
+    HashMap<(TenantId, ServerName), Endpoint>,
 );
 
 fn endpoints(config: &Config) -> Result<Endpoints, Vec<BuildError>> {
