@@ -1,5 +1,6 @@
 //! The life of a gate: start, watch what may change, stop without losing an answer.
 
+pub mod desk;
 mod operator;
 mod reload;
 

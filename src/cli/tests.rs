@@ -143,7 +143,7 @@ fn a_new_key_and_its_hash_belong_together() {
     let ran = portcullis(&["key", "create", "--output", "json"], "");
     let made: Value = serde_json::from_str(&ran.out).unwrap();
     let key = made["key"].as_str().unwrap();
-    assert_eq!(key.len(), 46);
+    assert!(key.starts_with("pck_") && key.len() == 47, "{key}");
     assert_eq!(made["sha256"], hex::encode(Sha256::digest(key)));
     assert!(!ran.err.contains(key), "only stdout has it");
 }
@@ -165,7 +165,7 @@ fn a_url_is_made_by_the_running_gate_with_the_admin_token() {
             "erp",
             "--method",
             "read",
-            "--expires-in",
+            "--expires",
             "7d",
         ],
         "",
