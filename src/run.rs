@@ -1,5 +1,9 @@
 //! The life of a gate: start, watch what may change, stop without losing an answer.
 
+mod files;
+
+pub use files::raise_open_files;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;

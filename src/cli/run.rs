@@ -7,7 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::{ConfigFile, Console, Exit, Failure};
 use crate::config::{Config, ProcessEnv};
-use crate::run::{Running, StartError};
+use crate::run::{Running, StartError, raise_open_files};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Run {
@@ -36,6 +36,7 @@ pub(super) fn runtime(threads: usize) -> Result<tokio::runtime::Runtime, Failure
 /// Runs the gate until it is told to stop.
 async fn serve(config: Config, file: PathBuf) -> Result<Exit, Failure> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).init();
+    raise_open_files();
     let mut running = Running::start(config).await.map_err(not_started)?;
     running.follow(file, Arc::new(ProcessEnv));
     until_told().await?;
