@@ -18,6 +18,8 @@ use crate::identify::Identify;
 use crate::identify::problem::IdentityProblem;
 use crate::identify::session::Sessions;
 use crate::identify::url::ScopedUrls;
+use crate::record::metrics::Metrics;
+use crate::record::trace::Sampler;
 use crate::record::{Record, RecordError};
 use crate::refusal::Refusal;
 use crate::store::file::FileStore;
@@ -35,6 +37,8 @@ pub struct Shared {
     pub(in crate::gateway) catalogue: Catalogue,
     pub(in crate::gateway) tasks: Tasks,
     pub(in crate::gateway) looks: Looks,
+    pub(in crate::gateway) metrics: Metrics,
+    pub(in crate::gateway) sampler: Sampler,
 }
 
 /// Why a gateway cannot be built. Each of them names what to mend.
@@ -64,6 +68,9 @@ pub enum BuildError {
     /// A policy.
     #[error("policy: {0}")]
     Policy(PolicyProblem),
+    /// The metrics.
+    #[error("metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
     /// The gate's own key.
     #[error("the gate key cannot be used")]
     GateKey,
@@ -98,6 +105,8 @@ impl Shared {
             catalogue: Catalogue::default(),
             tasks: Tasks::new(),
             looks: Looks::default(),
+            metrics: Metrics::new()?,
+            sampler: Sampler::new(&config.telemetry),
         }))
     }
 
@@ -105,6 +114,12 @@ impl Shared {
     #[must_use]
     pub fn record(&self) -> &Record {
         &self.record
+    }
+
+    /// The metrics.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// The signing keys, for health and rotation.
