@@ -28,6 +28,8 @@ pub use urls::{NewUrl, UrlError, Urls};
 pub struct AdminState {
     /// Why the gate should not get traffic; empty: it is ready.
     pub reasons: Arc<dyn Fn() -> Vec<Reason> + Send + Sync>,
+    /// What the operator should know although the gate serves, such as a policy that was not taken.
+    pub notes: Arc<dyn Fn() -> Vec<Reason> + Send + Sync>,
     /// The metrics in Prometheus' text format.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// The effective configuration, its secrets masked.
@@ -94,7 +96,8 @@ async fn live() -> Json<Value> {
 async fn ready(State(state): State<AdminState>) -> Response {
     let reasons = (state.reasons)();
     let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(json!({"ready": reasons.is_empty(), "reasons": reasons}))).into_response()
+    (status, Json(json!({"ready": reasons.is_empty(), "reasons": reasons, "notes": (state.notes)()})))
+        .into_response()
 }
 
 async fn metrics(State(state): State<AdminState>) -> impl IntoResponse {

@@ -172,7 +172,7 @@ impl Catalogue {
         }
     }
 
-    /// The tools of one account, where its whole list has been seen.
+    /// All tools of an account's server, where its whole list has been seen.
     #[must_use]
     pub fn tools(&self, tenant: &TenantId, server: &ServerName) -> Option<Vec<Tool>> {
         let listing = self.listing(tenant, server).filter(|listing| listing.complete)?;

@@ -8,6 +8,7 @@ mod call;
 mod gate;
 mod looks;
 mod narrow;
+mod open;
 mod refuse;
 mod relay;
 mod reply;
@@ -18,7 +19,7 @@ mod tasks;
 mod upstream;
 
 pub use build::{BuildError, Shared};
-pub use gate::Gate;
+pub use gate::{Gate, Source};
 pub use relay::Relay;
 pub use route::Route;
 
@@ -28,16 +29,19 @@ use std::sync::Arc;
 
 use crate::config::{Account, Config, Server};
 use crate::credential::Vault;
-use crate::decide::Decide;
+use crate::decide::{Circumstances, Decide, Permit, Subject};
 use crate::decode::{Decoded, Era, Message, decode};
 use crate::forward::Endpoint;
 use crate::gateway::call::{Call, Way};
+use crate::gateway::open::Open;
 use crate::govern::Quotas;
 use crate::identify::session::Sessions;
 use crate::identify::{Caller, Identify};
 use crate::inbound::{Head, Inbound, Target};
 use crate::name::{ServerName, TenantId};
-use crate::record::Intent;
+use crate::record::metrics::Lasting;
+use crate::record::trace::Traced;
+use crate::record::{About, Intent};
 use crate::refusal::Refusal;
 use crate::respond::Answer;
 
@@ -59,7 +63,7 @@ pub struct Gateway {
 impl Gateway {
     /// Answers one request. Every way out is on the record.
     pub async fn answer<I: Inbound>(self: &Arc<Self>, inbound: &mut I) -> Answer<Relay> {
-        let mut call = Call::begin(inbound.head().peer.ip());
+        let mut call = Call::begin(inbound.head().peer);
         match self.pass(inbound, &mut call).await {
             Ok(answer) => answer,
             Err(refusal) => self.refuse(&refusal, call, Some(&inbound.head().target)),
@@ -68,7 +72,7 @@ impl Gateway {
 
     /// Answers a request that `listen` does not let in.
     pub async fn turn_away(&self, refusal: &Refusal, peer: SocketAddr) -> Answer<Relay> {
-        self.refuse(refusal, Call::begin(peer.ip()), None)
+        self.refuse(refusal, Call::begin(peer), None)
     }
 
     async fn pass<I: Inbound>(
@@ -109,8 +113,7 @@ impl Gateway {
         let (quotas, wait) = (self.quotas(way.caller.tenant()), self.config.slot_wait);
         let account = self.account(way);
         let slot = self.shared.govern.admit(&permit, quotas, account, wait).await?;
-        call.entry =
-            Some(self.shared.record.open(Intent { permit: &permit, circumstances: &circumstances }).await?);
+        call.open = Some(self.open(&permit, &circumstances, call).await?);
         let lease = self.vault.lease(&permit).await?;
         let token = self
             .shared
@@ -128,6 +131,37 @@ impl Gateway {
             },
             Era::Legacy => sent.await,
         }
+    }
+
+    /// Puts a permitted call on the record, and into metrics and traces.
+    async fn open(
+        &self,
+        permit: &Permit,
+        circumstances: &Circumstances,
+        call: &Call,
+    ) -> Result<Open, Refusal> {
+        let message = permit.message();
+        let about = About::judged(permit.subject(), &message.action);
+        let traced = Traced {
+            invocation: call.invocation,
+            message,
+            about,
+            protocol: circumstances.protocol,
+            client: call.source,
+        };
+        let tool = match permit.subject() {
+            Subject::Tool(tool) => Some(&tool.name),
+            Subject::Resource(_) | Subject::Prompt(_) | Subject::Server => None,
+        };
+        Ok(Open {
+            entry: self.shared.record.open(Intent { permit, circumstances }).await?,
+            series: self.shared.metrics.series(message.method, &permit.server().name, tool),
+            trace: self.shared.sampler.begin(&traced),
+            upstream: None,
+            begun: call.begun,
+            sent: None,
+            _held: self.shared.metrics.begin(Lasting::Call),
+        })
     }
 
     /// Which server a request goes to, and the session that it says it belongs to.

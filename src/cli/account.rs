@@ -77,8 +77,7 @@ impl SetSecret {
         secret: Secret,
     ) -> Result<(), Failure> {
         if let Some(admin) = Admin::of(config)? {
-            let body =
-                json!({"tenant": account.tenant, "server": account.server, "secret": secret.expose()});
+            let body = json!({"tenant": account.tenant, "server": account.server, "secret": secret.expose()});
             match admin.ask(Method::POST, "/v1/secrets", Some(&body))? {
                 Asked::Answer(_) => return Ok(()),
                 Asked::NotRunning => {}

@@ -14,8 +14,8 @@ pub(super) enum KeyCommand {
 impl KeyCommand {
     pub(super) fn run(self, console: &mut Console<'_>) -> Result<Exit, Failure> {
         let Self::Create = self;
-        let (key, sha256) = new_api_key()
-            .map_err(|_| Failure::new("the system gives no random bytes", "try again"))?;
+        let (key, sha256) =
+            new_api_key().map_err(|_| Failure::new("the system gives no random bytes", "try again"))?;
         let (key, sha256) = (key.expose(), hex::encode(sha256));
         console
             .data(&json!({"key": key, "sha256": sha256}), &format_args!("key     {key}\nsha256  {sha256}"));

@@ -21,7 +21,7 @@ impl Gateway {
     ) -> Answer<Relay> {
         let mut answers = Vec::new();
         for message in messages {
-            let mut call = Call::sibling(way, inbound.head().peer.ip());
+            let mut call = Call::sibling(way, inbound.head().peer);
             let answer = match self.message(inbound, way, message, &mut call).await {
                 Ok(answer) => answer,
                 Err(refusal) => self.refuse(&refusal, call, None),

@@ -19,6 +19,8 @@ use crate::identify::problem::IdentityProblem;
 use crate::identify::session::Sessions;
 use crate::identify::url::ScopedUrls;
 use crate::name::{ServerName, TenantId};
+use crate::record::metrics::Metrics;
+use crate::record::trace::Sampler;
 use crate::record::{Record, RecordError};
 use crate::refusal::Refusal;
 use crate::store::file::FileStore;
@@ -36,6 +38,8 @@ pub struct Shared {
     pub(in crate::gateway) catalogue: Catalogue,
     pub(in crate::gateway) tasks: Tasks,
     pub(in crate::gateway) looks: Looks,
+    pub(in crate::gateway) metrics: Metrics,
+    pub(in crate::gateway) sampler: Sampler,
 }
 
 /// Why a gateway cannot be built. Each of them names what to mend.
@@ -65,6 +69,9 @@ pub enum BuildError {
     /// A policy.
     #[error("policy: {0}")]
     Policy(PolicyProblem),
+    /// The metrics.
+    #[error("metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
     /// The gate's own key.
     #[error("the gate key cannot be used")]
     GateKey,
@@ -99,6 +106,8 @@ impl Shared {
             catalogue: Catalogue::default(),
             tasks: Tasks::new(),
             looks: Looks::default(),
+            metrics: Metrics::new()?,
+            sampler: Sampler::new(&config.telemetry),
         }))
     }
 
@@ -108,16 +117,16 @@ impl Shared {
         &self.record
     }
 
+    /// The metrics.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
     /// The signing keys, for health and rotation.
     #[must_use]
     pub fn voucher(&self) -> &Voucher {
         &self.voucher
-    }
-
-    /// The tools of a tenant at a server, where the whole list has been seen.
-    #[must_use]
-    pub fn tools(&self, tenant: &TenantId, server: &ServerName) -> Option<Vec<Tool>> {
-        self.catalogue.tools(tenant, server)
     }
 
     /// Forgets what lists have taught: what operators say of tools may have changed.
@@ -197,6 +206,21 @@ impl Gateway {
         })
     }
 
+    /// The next generation from another configuration; the policy is kept where its directory is the same.
+    ///
+    /// # Errors
+    /// As [`Gateway::build`].
+    pub fn with_config(&self, config: Arc<Config>) -> Result<Self, Vec<BuildError>> {
+        let same = config.policy.directory == self.config.policy.directory;
+        Self::build(config, same.then(|| Arc::clone(&self.decide)), Arc::clone(&self.shared))
+    }
+
+    /// The tools that the account's server is known to have, where its whole list has been seen.
+    #[must_use]
+    pub fn known_tools(&self, tenant: &TenantId, server: &ServerName) -> Option<Vec<Tool>> {
+        self.shared.catalogue.tools(tenant, server)
+    }
+
     /// The policy of this generation.
     #[must_use]
     pub fn policy(&self) -> &Arc<Decide> {
@@ -231,10 +255,7 @@ fn identity(config: &Config, shared: &Shared) -> Result<(Identify, Sessions), Ve
     Ok((identify, Sessions::new(key).map_err(one)?))
 }
 
-type Endpoints = (
-    HashMap<ServerName, Endpoint>,
-    HashMap<(TenantId, ServerName), Endpoint>,
-);
+type Endpoints = (HashMap<ServerName, Endpoint>, HashMap<(TenantId, ServerName), Endpoint>);
 
 fn endpoints(config: &Config) -> Result<Endpoints, Vec<BuildError>> {
     let mut wrong = Vec::new();

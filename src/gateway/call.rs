@@ -1,15 +1,15 @@
 //! What is known of a message while it is on its way: filled in step by step, so that a refusal at any step can say it.
 
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use crate::config::Server;
 use crate::decide::{Circumstances, Denied};
 use crate::decode::{Action, Era, Message, Rejected, RequestId, Version};
+use crate::gateway::open::Open;
 use crate::identify::Caller;
 use crate::name::{Invocation, Revision};
-use crate::record::Entry;
 use crate::refusal::Refusal;
 use crate::respond::table::Asked;
 use crate::vouch::Context;
@@ -32,7 +32,8 @@ impl Way {
 /// One message under way.
 pub(in crate::gateway) struct Call {
     pub invocation: Invocation,
-    pub source: IpAddr,
+    pub source: SocketAddr,
+    pub begun: Instant,
     pub caller: Option<Arc<Caller>>,
     pub server: Option<Arc<Server>>,
     pub id: Option<RequestId>,
@@ -42,11 +43,10 @@ pub(in crate::gateway) struct Call {
     pub tool_call: bool,
     pub about: Option<About>,
     pub client: Option<(String, Option<String>)>,
-    pub traceparent: Option<String>,
     pub arguments: Option<Box<serde_json::value::RawValue>>,
     pub rules: Vec<Arc<str>>,
     pub revision: Option<Revision>,
-    pub entry: Option<Entry>,
+    pub open: Option<Open>,
 }
 
 /// What a refused message was about; the message itself may be gone by then.
@@ -58,10 +58,11 @@ pub(in crate::gateway) enum About {
 }
 
 impl Call {
-    pub(in crate::gateway) fn begin(source: IpAddr) -> Self {
+    pub(in crate::gateway) fn begin(source: SocketAddr) -> Self {
         Self {
             invocation: Invocation::new(),
             source,
+            begun: Instant::now(),
             caller: None,
             server: None,
             id: None,
@@ -71,16 +72,15 @@ impl Call {
             tool_call: false,
             about: None,
             client: None,
-            traceparent: None,
             arguments: None,
             rules: Vec::new(),
             revision: None,
-            entry: None,
+            open: None,
         }
     }
 
     /// Another message of the same request.
-    pub(in crate::gateway) fn sibling(way: &Way, source: IpAddr) -> Self {
+    pub(in crate::gateway) fn sibling(way: &Way, source: SocketAddr) -> Self {
         let mut call = Self::begin(source);
         call.caller = Some(Arc::clone(&way.caller));
         call.server = Some(Arc::clone(&way.server));
@@ -95,7 +95,6 @@ impl Call {
         self.method = (!message.method.is_empty()).then_some(message.method);
         self.client =
             message.meta.client_name.clone().map(|name| (name, message.meta.client_version.clone()));
-        self.traceparent = message.meta.traceparent.clone();
         match &message.action {
             Action::CallTool(call) => {
                 self.tool_call = true;
@@ -142,7 +141,7 @@ impl Call {
         Circumstances {
             invocation: self.invocation,
             time: jiff::Timestamp::now(),
-            source_ip: self.source,
+            source_ip: self.source.ip(),
             protocol: self.version.map(Version::as_str),
             client: self.client.clone(),
             workflow: None,
@@ -152,7 +151,7 @@ impl Call {
 
     /// What the signed statement says beside the permit.
     pub(in crate::gateway) fn vouched<'a>(&self, url: Option<&'a http::Uri>) -> Context<'a> {
-        Context { client_address: self.source, now: SystemTime::now(), url }
+        Context { client_address: self.source.ip(), now: SystemTime::now(), url }
     }
 
     /// What an answer to a refusal needs.

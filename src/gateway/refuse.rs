@@ -20,10 +20,11 @@ impl Gateway {
     ) -> Answer<Relay> {
         let flood = self.counted(refusal, &call);
         let refusal = flood.as_ref().unwrap_or(refusal);
-        match call.entry.take() {
-            Some(entry) => entry.close(outcome(refusal)),
+        match call.open.take() {
+            Some(open) => open.close(outcome(refusal)),
             None => self.record_refusal(refusal, &call),
         }
+        self.shared.metrics.refused(call.method, refusal);
         let resource = match target {
             Some(Target::Server(name)) if self.config.servers.len() > 1 => Resource::Server(name),
             _ => Resource::Mcp,
@@ -36,14 +37,14 @@ impl Gateway {
     /// `govern`, or was refused by it, is counted already.
     fn counted(&self, refusal: &Refusal, call: &Call) -> Option<Refusal> {
         let caller = call.caller.as_ref()?;
-        if call.entry.is_some() || matches!(refusal, Refusal::TooMany(_) | Refusal::NotRecorded) {
+        if call.open.is_some() || matches!(refusal, Refusal::TooMany(_) | Refusal::NotRecorded) {
             return None;
         }
         self.shared.govern.count_refused(caller, self.quotas(caller.tenant())).err()
     }
 
     fn record_refusal(&self, refusal: &Refusal, call: &Call) {
-        let mut line = RefusalLine::new(call.invocation, refusal, call.source);
+        let mut line = RefusalLine::new(call.invocation, refusal, call.source.ip());
         line.caller = call.caller.as_deref();
         line.server = call.server.as_ref().map(|server| &server.name);
         line.method = call.method;

@@ -11,10 +11,12 @@ use crate::decode::{Action, Version};
 use crate::forward::{Exchange, Reply, Wait};
 use crate::gateway::Gateway;
 use crate::gateway::call::Call;
+use crate::gateway::open::Open;
 use crate::gateway::reply::{must_answer, outcome};
 use crate::gateway::sight::Sight;
 use crate::govern::Slot;
-use crate::record::{Entry, MacStream, Outcome, Status};
+use crate::record::metrics::{Held, Lasting};
+use crate::record::{MacStream, Outcome, Status};
 use crate::refusal::Refusal;
 use crate::respond::filter::{Ending, Filter, Passed};
 use crate::respond::redact::Redaction;
@@ -33,10 +35,11 @@ pub struct Relay {
     standing: bool,
     ending: Option<Ending>,
     opened: Option<Version>,
-    entry: Option<Entry>,
+    open: Option<Open>,
     mac: Option<MacStream>,
     bytes: u64,
     _slot: Slot,
+    _stream: Held,
 }
 
 impl std::fmt::Debug for Relay {
@@ -60,7 +63,6 @@ impl Relay {
         let mac = Some(gateway.shared.record.macs().begin());
         Self {
             events: Events::new(gateway.config.listen.limits.event_bytes),
-            gateway,
             exchange: Some(exchange),
             filter: Filter::new(permit, lease, redaction),
             sight,
@@ -70,10 +72,12 @@ impl Relay {
             standing,
             ending: None,
             opened: None,
-            entry: call.entry.take(),
+            open: call.open.take(),
             mac,
             bytes: 0,
+            _stream: gateway.shared.metrics.begin(Lasting::Stream),
             _slot: slot,
+            gateway,
         }
     }
 
@@ -200,13 +204,13 @@ impl Relay {
     }
 
     fn close(&mut self) {
-        let Some(entry) = self.entry.take() else { return };
+        let Some(open) = self.open.take() else { return };
         let ended = match self.ending {
             Some(ending) => outcome(ending),
             None if self.standing || self.asked.id.is_none() => Outcome::bare(Status::Ok),
             None => Outcome::bare(Status::Unknown),
         };
-        entry.close(Outcome { result: self.mac.take().map(MacStream::finish), bytes: self.bytes, ..ended });
+        open.close(Outcome { result: self.mac.take().map(MacStream::finish), bytes: self.bytes, ..ended });
     }
 }
 
@@ -216,8 +220,8 @@ impl Drop for Relay {
         if self.ending.is_some() || self.standing {
             return self.close();
         }
-        if let Some(entry) = self.entry.take() {
-            entry.close(Outcome { bytes: self.bytes, ..Outcome::bare(Status::Cancelled) });
+        if let Some(open) = self.open.take() {
+            open.close(Outcome { bytes: self.bytes, ..Outcome::bare(Status::Cancelled) });
         }
     }
 }

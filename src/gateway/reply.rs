@@ -164,10 +164,10 @@ impl Gateway {
     }
 }
 
-/// Closes the entry, if it is still open.
+/// Closes the call, if it is still open.
 fn close(call: &mut Call, outcome: Outcome) {
-    if let Some(entry) = call.entry.take() {
-        entry.close(outcome);
+    if let Some(open) = call.open.take() {
+        open.close(outcome);
     }
 }
 

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use crate::catalogue::Class;
 use crate::credential::Lease;
 use crate::decide::{Permit, Subject};
-use crate::decode::{Action, Era};
+use crate::decode::{Action, Era, splice};
 use crate::forward::{Request, Retry};
 use crate::gateway::Gateway;
 use crate::gateway::call::{Call, Way};
@@ -28,7 +28,7 @@ impl Gateway {
         permit: &Permit,
         lease: &Lease,
         token: &Token,
-        call: &Call,
+        call: &mut Call,
     ) -> Result<Request, Refusal> {
         let message = permit.message();
         let method = match &message.action {
@@ -51,15 +51,19 @@ impl Gateway {
         }
         token.apply(&mut headers)?;
         lease.apply(&mut headers)?;
-        let body =
-            if method == Method::POST { self.traced(message.bytes.clone(), call) } else { Bytes::new() };
+        let url = self.account(way).and_then(|account| account.url.as_ref()).unwrap_or(&way.server.url);
+        let traceparent = call.open.as_mut().and_then(|open| open.send(url));
+        let body = if method == Method::POST { traced(&message.bytes, traceparent) } else { Bytes::new() };
         Ok(Request { method, headers, body, retry: retry(permit) })
     }
+}
 
-    /// The body with the gate's own trace context in `_meta`, where the message carries one or is traced.
-    fn traced(&self, body: Bytes, _call: &Call) -> Bytes {
-        body
-    }
+/// The body as it was judged; where the call is traced, with the gate's own trace context in `_meta` (SEP-414).
+fn traced(body: &Bytes, traceparent: Option<String>) -> Bytes {
+    let written = traceparent.and_then(|traceparent| {
+        splice::set(body, &["params", "_meta", "traceparent"], &splice::string(&traceparent)).ok()
+    });
+    written.map_or_else(|| body.clone(), Bytes::from)
 }
 
 fn mirrored(head: &Head, era: Era, headers: &mut HeaderMap) {

@@ -118,7 +118,9 @@ impl<'a> About<'a> {
         }
     }
 
-    fn judged(subject: &'a Subject, action: &'a Action) -> Self {
+    /// What policy was asked about.
+    #[must_use]
+    pub fn judged(subject: &'a Subject, action: &'a Action) -> Self {
         match subject {
             Subject::Tool(tool) => Self::Tool(tool.name.as_str()),
             Subject::Resource(uri) => Self::Resource(uri),

@@ -80,11 +80,6 @@ impl Filter {
         &self.permit
     }
 
-    /// The credential that the message was sent with.
-    pub(crate) fn lease(&self) -> &Lease {
-        &self.lease
-    }
-
     /// Judges one message of the server.
     pub(crate) fn message(&self, data: &[u8], sight: &impl Sight) -> Judged {
         let masked = self.lease.mask(data);

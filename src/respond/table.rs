@@ -18,7 +18,7 @@ use crate::respond::Answer;
 
 /// What an answer to a refusal needs to know of the message.
 #[derive(Debug, Clone)]
-pub struct Asked {
+pub(crate) struct Asked {
     /// The id to echo, where it could be read.
     pub id: Option<RequestId>,
     /// The era of the message, where it could be told.

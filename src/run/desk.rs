@@ -66,7 +66,7 @@ impl UrlDesk {
     /// The tools of a tenant at a server, where the gate has seen the whole list.
     fn tools(&self, tenant: &TenantId, server: &ServerName) -> Option<Vec<Tool>> {
         match self {
-            Self::Gate(gate) => gate.current().shared().tools(tenant, server),
+            Self::Gate(gate) => gate.current().known_tools(tenant, server),
             Self::Store(..) => None,
         }
     }
