@@ -297,12 +297,19 @@ fn policy_tests_are_told_one_by_one() {
     let (directory, _) = installed("off");
     let policies = directory.path().join("policies");
     let ran = portcullis(&["policy", "test", policies.to_str().unwrap()], "");
-    assert_eq!((ran.exit, ran.out.as_str()), (Exit::Done, "pass  test_a_stranger_may_not\n1 passed, 0 failed\n"));
+    assert_eq!(
+        (ran.exit, ran.out.as_str()),
+        (Exit::Done, "pass  test_a_stranger_may_not\n1 passed, 0 failed\n")
+    );
     let wrong = "package wrong_test\n\ntest_all_may if data.mcp.authz.allow\n";
     std::fs::write(policies.join("wrong_test.rego"), wrong).unwrap();
     let ran = portcullis(&["policy", "test", policies.to_str().unwrap()], "");
     assert_eq!(ran.exit, Exit::Failed);
-    assert!(ran.out.contains("FAIL  test_all_may\n") && ran.out.contains("wrong_test.rego:3:"), "{}", ran.out);
+    assert!(
+        ran.out.contains("FAIL  test_all_may\n") && ran.out.contains("wrong_test.rego:3:"),
+        "{}",
+        ran.out
+    );
     assert!(ran.out.ends_with("1 passed, 1 failed\n"), "{}", ran.out);
 }
 
