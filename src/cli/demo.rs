@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::audit::{gist, verdict};
 use super::run::{not_started, runtime, until_told};
@@ -30,6 +31,8 @@ use house::House;
 const LOOK: Duration = Duration::from_millis(250);
 /// How long it waits for a line of the audit.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long it waits before it looks again.
+const MOMENT: Duration = Duration::from_millis(10);
 /// Threads of the gate, the server and the agent together.
 const THREADS: usize = 2;
 
@@ -94,7 +97,7 @@ impl Scene {
         self.may(console).await?;
         self.may_not(console).await?;
         self.sees_not(console).await?;
-        self.proves(console)
+        self.proves(console).await
     }
 
     async fn lists(&mut self, console: &mut Console<'_>) -> Result<(), Failure> {
@@ -138,11 +141,11 @@ impl Scene {
         self.record(console, "refused").await
     }
 
-    /// Shows the lines that the audit has got, up to the one that ends the call.
+    /// Shows the lines that the audit has got of the last call, up to the one that ends it.
     async fn record(&mut self, console: &mut Console<'_>, end: &str) -> Result<(), Failure> {
-        let wait = tokio::time::Instant::now() + PATIENCE;
+        let wait = Instant::now() + PATIENCE;
         loop {
-            let fresh = self.since(self.seen)?;
+            let fresh = of_tools(self.since(self.seen)?);
             if fresh.iter().any(|line| line.get("kind").and_then(Value::as_str) == Some(end)) {
                 for line in &fresh {
                     console.say(format_args!("   audit      {}", gist(line)));
@@ -150,17 +153,23 @@ impl Scene {
                 self.seen = self.last()?;
                 return Ok(());
             }
-            expect("the audit has the call", tokio::time::Instant::now() < wait, &json!(fresh))?;
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            expect("the audit has the call", Instant::now() < wait, &json!(fresh))?;
+            tokio::time::sleep(MOMENT).await;
         }
     }
 
-    fn proves(&self, console: &mut Console<'_>) -> Result<(), Failure> {
-        let directory = self.house.audit();
-        let report = AuditKey::read(&AuditKey::path(&directory))
-            .and_then(|key| verify::verify(&directory, &key))
-            .map_err(|error| failed("the audit cannot be verified", &error))?;
-        expect("the audit is whole", report.is_whole(), &json!(report))?;
+    async fn proves(&self, console: &mut Console<'_>) -> Result<(), Failure> {
+        let (directory, wait) = (self.house.audit(), Instant::now() + PATIENCE);
+        let report = loop {
+            let report = AuditKey::read(&AuditKey::path(&directory))
+                .and_then(|key| verify::verify(&directory, &key))
+                .map_err(|error| failed("the audit cannot be verified", &error))?;
+            if report.unfinished == 0 || Instant::now() > wait {
+                break report;
+            }
+            tokio::time::sleep(MOMENT).await;
+        };
+        expect("the audit is whole", report.is_whole() && report.unfinished == 0, &json!(report))?;
         console.say(format_args!("\n5  audit verify\n   {}", verdict(&report)));
         Ok(())
     }
@@ -244,6 +253,14 @@ fn free(port: u16) -> Result<SocketAddr, Failure> {
             )
         },
     )
+}
+
+/// The lines about tools: what a session needs besides is left out.
+fn of_tools(lines: Vec<Value>) -> Vec<Value> {
+    let word = |line: &Value, key: &str| line.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let about = lines.iter().filter(|line| word(line, "method").starts_with("tools/"));
+    let calls: Vec<String> = about.map(|line| word(line, "invocation")).collect();
+    lines.into_iter().filter(|line| calls.contains(&word(line, "invocation"))).collect()
 }
 
 /// The text of a tool's result.
