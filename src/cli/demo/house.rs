@@ -93,7 +93,8 @@ fn configuration(gate: SocketAddr, server: SocketAddr, sha256: &str) -> String {
         "identity": {"api_keys": [clerk]},
         "servers": {SERVER: {"url": format!("http://{server}/mcp")}},
         "accounts": [account],
-        "policies": "policies",
+        // Longer than usual: a machine that builds at the same time is slow, and a decision in time is not the point here.
+        "policies": {"directory": "policies", "timeout": "2s"},
         "audit": {"directory": "audit"},
         "state": {"directory": "state"},
         "drain": "1s",
