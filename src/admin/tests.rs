@@ -61,6 +61,7 @@ impl Admin {
         let state = AdminState {
             notes: Arc::new(Vec::new),
             reasons: Arc::new(move || told.lock().unwrap().clone()),
+            notes: Arc::new(Vec::new),
             metrics: Arc::new(|| "portcullis_audit_up 1\n".to_owned()),
             config: Arc::new(|| json!({"api_key": "***"})),
             urls: Arc::new(Kept::default()),
