@@ -3,9 +3,11 @@
 //! Nothing is forwarded unrecorded: the entry opens before the server is reached and closes on every way out.
 
 mod batch;
+mod belongs;
 mod build;
 mod call;
 mod gate;
+mod look;
 mod looks;
 mod narrow;
 mod open;
@@ -20,6 +22,7 @@ mod upstream;
 
 pub use build::{BuildError, Shared};
 pub use gate::{Gate, Source};
+pub use look::Survey;
 pub use relay::Relay;
 pub use route::Route;
 
@@ -103,6 +106,7 @@ impl Gateway {
     ) -> Result<Answer<Relay>, Refusal> {
         call.asks(&message);
         let circumstances = call.circumstances();
+        self.belongs(way, &message)?;
         let message = self.narrow(way, message, &circumstances)?;
         let subject = self.subject(inbound, way, &message, call).await?;
         let (caller, server) = (Arc::clone(&way.caller), Arc::clone(&way.server));

@@ -1,8 +1,11 @@
 //! The life of a gate: start, watch what may change, stop without losing an answer.
 
 pub mod desk;
+mod files;
 mod operator;
 mod reload;
+
+pub use files::raise_open_files;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -9,6 +9,7 @@
 mod gate {
     pub mod bare;
     pub mod fixture;
+    pub mod large;
     pub mod load;
     pub mod mock;
     pub mod process;
@@ -55,14 +56,17 @@ fn main() {
         return role.run();
     }
     let short = std::env::args().any(|argument| argument == "--short");
-    let plan = Plan::of(short);
+    let mut plan = Plan::of(short);
+    // A stream takes two files of the gate: the caller's end and the server's.
+    let files = usize::try_from(gate::process::raise_open_files()).unwrap_or(usize::MAX);
+    plan.streams = plan.streams.min(files.saturating_sub(500) / 2);
     let fixture = Fixture::make();
     let server = Target::mock();
     let targets = [
         ("direct", Target::at(server.address())),
         ("bare", Target::bare(server.address())),
-        ("gate warm", Target::gate(&fixture, server.address(), true)),
-        ("gate cold", Target::gate(&fixture, server.address(), false)),
+        ("gate warm", Target::gate(&fixture, "warm", 100_000, server.address())),
+        ("gate cold", Target::gate(&fixture, "cold", 0, server.address())),
     ];
     let mut report = Report::default();
     for round in 0..=plan.rounds {
@@ -85,7 +89,8 @@ fn main() {
         }
     }
     let idle = gate::streams::bytes_per_stream(&targets[2].1, &fixture, plan.streams);
-    report.print(idle, plan.streams);
+    let copies = gate::large::copies(&fixture, server.address());
+    report.print(idle, plan.streams, copies);
 }
 
 fn burst(target: &Target, fixture: &Fixture, scenario: Scenario, time: Duration, gate: bool) -> Sample {

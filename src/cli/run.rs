@@ -7,7 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::{ConfigFile, Console, Exit, Failure};
 use crate::config::{Config, ProcessEnv};
-use crate::run::{Running, StartError};
+use crate::run::{Running, StartError, raise_open_files};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Run {
@@ -40,6 +40,7 @@ pub(super) fn runtime(threads: usize) -> Result<tokio::runtime::Runtime, Failure
 async fn serve(config: Config, file: PathBuf) -> Result<Exit, Failure> {
     let _telemetry = crate::record::trace::init(&config.telemetry)
         .map_err(|error| Failure::new(error.to_string(), "check `telemetry` in the configuration"))?;
+    raise_open_files();
     let mut running = Running::start(config).await.map_err(not_started)?;
     running.follow(file, Arc::new(ProcessEnv));
     until_told().await?;

@@ -11,6 +11,7 @@ use crate::credential::{BadAccount, Vault};
 use crate::decide::{Decide, PolicyProblem};
 use crate::forward::{BadEndpoint, Endpoint, Forward, Resolver};
 use crate::gateway::Gateway;
+use crate::gateway::belongs::Questions;
 use crate::gateway::looks::Looks;
 use crate::gateway::tasks::Tasks;
 use crate::govern::{Govern, Quotas};
@@ -37,6 +38,7 @@ pub struct Shared {
     pub(in crate::gateway) voucher: Voucher,
     pub(in crate::gateway) catalogue: Catalogue,
     pub(in crate::gateway) tasks: Tasks,
+    pub(in crate::gateway) questions: Questions,
     pub(in crate::gateway) looks: Looks,
     pub(in crate::gateway) metrics: Metrics,
     pub(in crate::gateway) sampler: Sampler,
@@ -105,6 +107,7 @@ impl Shared {
             voucher,
             catalogue: Catalogue::default(),
             tasks: Tasks::new(),
+            questions: Questions::new(),
             looks: Looks::default(),
             metrics: Metrics::new()?,
             sampler: Sampler::new(&config.telemetry),

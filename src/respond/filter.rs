@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use crate::credential::Lease;
 use crate::decide::Permit;
 use crate::decode::reply::{self, Fields, Outcome, Reply};
-use crate::decode::{Action, ListKind, TaskVerb, Version, splice};
+use crate::decode::{Action, ListKind, RequestId, TaskVerb, Version, splice};
 use crate::respond::list::{self, Sight};
 use crate::respond::redact::Redaction;
 
@@ -46,6 +46,8 @@ pub(crate) struct Judged {
     pub opened: Option<Version>,
     /// A task that the call became.
     pub task: Option<String>,
+    /// What the server asks of the caller, to whom it passes.
+    pub asks: Option<RequestId>,
 }
 
 /// How a call ended.
@@ -61,7 +63,7 @@ pub(crate) enum Ending {
 
 impl Judged {
     fn passing(passed: Passed) -> Self {
-        Self { passed, ending: None, opened: None, task: None }
+        Self { passed, ending: None, opened: None, task: None, asks: None }
     }
 
     fn dropped(why: &'static str) -> Self {
@@ -101,8 +103,8 @@ impl Filter {
                 }
                 _ => Judged::dropped("it answers another request"),
             },
-            Ok(Reply::Request { method, .. }) => match sight.request(&method) {
-                true => Judged::passing(Passed::AsIs),
+            Ok(Reply::Request { id, method, .. }) => match sight.request(&method) {
+                true => Judged { asks: Some(id), ..Judged::passing(Passed::AsIs) },
                 false => Judged::dropped("policy refuses this request of the server"),
             },
             Ok(Reply::Notification { method, params }) => self.notification(data, &method, params, sight),

@@ -11,7 +11,7 @@ use crate::catalogue::Tool;
 use crate::config::{Config, Static};
 use crate::credential::seal::Sealer;
 use crate::credential::{Vault, VaultError};
-use crate::gateway::Gate;
+use crate::gateway::{Gate, Gateway, Survey};
 use crate::identify::url::{NewUrl as Wanted, ScopedUrls, UrlProblem, UrlRecord};
 use crate::name::{AgentId, BadName, ServerName, TenantId, UrlId, UserId};
 use crate::store::file::FileStore;
@@ -70,6 +70,15 @@ impl UrlDesk {
             Self::Store(..) => None,
         }
     }
+
+    /// Refuses a URL whose holder would find no tool. The server is asked as that holder; where it does not answer, or no
+    /// gate runs, nothing is known against the URL.
+    async fn leads_somewhere(&self, wanted: &Wanted) -> Result<(), UrlError> {
+        match self {
+            Self::Gate(gate) => leads_somewhere(&gate.current(), wanted).await,
+            Self::Store(..) => Ok(()),
+        }
+    }
 }
 
 impl SecretDesk {
@@ -98,6 +107,7 @@ fn store(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
 impl Urls for UrlDesk {
     async fn create(&self, wanted: NewUrl) -> Result<Value, UrlError> {
         let wanted = self.with_config(|config| fitting(wanted, config))?;
+        self.leads_somewhere(&wanted).await?;
         let tools = self.tools(&wanted.who.tenant, &wanted.server);
         let made = self.urls().create(wanted, tools.as_deref()).await;
         let (record, token) = made.map_err(why_not)?;
@@ -181,6 +191,30 @@ fn fitting(new: NewUrl, config: &Config) -> Result<Wanted, UrlError> {
         second_factor: new.second_factor,
         note: new.note,
     })
+}
+
+/// What a survey of the server as the URL's holder says against it.
+async fn leads_somewhere(gateway: &Arc<Gateway>, new: &Wanted) -> Result<(), UrlError> {
+    let Some(holder) = gateway.urls().holder(new) else { return Ok(()) };
+    let roles = new.who.roles.join(", ");
+    match gateway.survey(holder).await {
+        Survey::Tools(0) if new.methods.is_none() && new.tags.is_none() => Err(UrlError::Unfit(format!(
+            "the URL would lead to no tool: policy shows its holder (roles: {roles}) none of `{}`; name a role that has some",
+            new.server
+        ))),
+        Survey::Tools(0) => {
+            let tools = gateway.known_tools(&new.who.tenant, &new.server);
+            let why = new.narrows(tools.as_deref()).err().map(|problem| problem.to_string());
+            Err(UrlError::Unfit(why.unwrap_or_else(|| {
+                format!("the URL would lead to no tool: policy, methods and tags together leave its holder (roles: {roles}) none")
+            })))
+        }
+        Survey::Refused => Err(UrlError::Unfit(format!(
+            "the URL would lead to no tool: policy lets its holder (roles: {roles}) not list the tools of `{}`",
+            new.server
+        ))),
+        Survey::Tools(_) | Survey::Unknown => Ok(()),
+    }
 }
 
 fn no_name(what: &str, text: &str, why: &BadName) -> UrlError {

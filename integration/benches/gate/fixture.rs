@@ -35,10 +35,11 @@ impl Scenario {
         }
     }
 
-    fn body(self) -> String {
+    /// The request as JSON.
+    pub fn body(self) -> String {
         match self {
-            Self::Call300 => call(&"x".repeat(60)),
-            Self::Call10k => call(&"x".repeat(10_000)),
+            Self::Call300 => call_of(60),
+            Self::Call10k => call_of(10_000),
             Self::List => request("tools/list", json!({ "_meta": meta() })),
         }
     }
@@ -56,6 +57,11 @@ fn meta() -> serde_json::Value {
         "io.modelcontextprotocol/protocolVersion": "2026-07-28",
         "io.modelcontextprotocol/clientCapabilities": {},
     })
+}
+
+/// A call with a note of that length.
+pub fn call_of(length: usize) -> String {
+    call(&"x".repeat(length))
 }
 
 fn call(note: &str) -> String {
@@ -90,12 +96,20 @@ impl Fixture {
 
     /// One request, head and body; the gate's has the caller's token.
     pub fn request(&self, scenario: Scenario, gate: bool) -> Vec<u8> {
-        let body = scenario.body();
+        self.post(scenario.method(), &scenario.body(), gate)
+    }
+
+    /// A call of any size for the gate.
+    pub fn call(&self, body: &str) -> Vec<u8> {
+        self.post("tools/call", body, true)
+    }
+
+    fn post(&self, method: &str, body: &str, gate: bool) -> Vec<u8> {
         let mut head =
             String::from("POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n");
         head.push_str("Accept: application/json, text/event-stream\r\nMCP-Protocol-Version: 2026-07-28\r\n");
-        write!(head, "Mcp-Method: {}\r\n", scenario.method()).unwrap();
-        if scenario.method() == "tools/call" {
+        write!(head, "Mcp-Method: {}\r\n", method).unwrap();
+        if method == "tools/call" {
             head.push_str("Mcp-Name: list_records_7\r\n");
         }
         if gate {
@@ -114,10 +128,8 @@ impl Fixture {
         .into_bytes()
     }
 
-    /// A configuration for a gate at `address` before `server`; a cold gate keeps no decision.
-    pub fn config(&self, address: SocketAddr, server: SocketAddr, warm: bool) -> PathBuf {
-        let name = if warm { "warm" } else { "cold" };
-        let cache = if warm { 100_000 } else { 0 };
+    /// A configuration for a gate at `address` before `server`, which keeps so many decisions.
+    pub fn config(&self, name: &str, cache: usize, address: SocketAddr, server: SocketAddr) -> PathBuf {
         let text = format!(
             r#"
 listen: [{{address: "{address}"}}]

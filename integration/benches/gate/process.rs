@@ -81,9 +81,10 @@ impl Target {
         Self { child: Some(child), address }.ready()
     }
 
-    pub fn gate(fixture: &Fixture, server: SocketAddr, warm: bool) -> Self {
+    /// A gate that keeps so many decisions; `name` tells its files from those of others.
+    pub fn gate(fixture: &Fixture, name: &str, cache: usize, server: SocketAddr) -> Self {
         let address = free_address();
-        let config = fixture.config(address, server, warm);
+        let config = fixture.config(name, cache, address, server);
         let child = start(&format!("gate|{}", config.display()));
         Self { child: Some(child), address }.ready()
     }
@@ -119,6 +120,20 @@ impl Target {
         let pages: u64 = status.split(' ').nth(1).unwrap().parse().unwrap();
         Usage { cpu: Duration::from_nanos(nanoseconds), rss: pages * 4096 }
     }
+
+    /// Forgets the peak of resident memory.
+    pub fn reset_peak(&self) {
+        let child = self.child.as_ref().expect("a process of its own");
+        std::fs::write(format!("/proc/{}/clear_refs", child.id()), "5").unwrap();
+    }
+
+    /// The most resident memory since the last reset, in bytes.
+    pub fn peak(&self) -> u64 {
+        let child = self.child.as_ref().expect("a process of its own");
+        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+    }
 }
 
 impl Drop for Target {
@@ -128,6 +143,21 @@ impl Drop for Target {
             let _ = child.wait();
         }
     }
+}
+
+/// Raises the limit of open files as far as the system lets this process, for itself and for what it starts; says how
+/// far that is.
+pub fn raise_open_files() -> u64 {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    const PLENTY: u64 = 32_768;
+    let hard = getrlimit(Resource::Nofile).maximum;
+    // Only the superuser may go beyond the hard limit.
+    for limit in [hard.map(|hard| hard.max(PLENTY)), hard] {
+        if setrlimit(Resource::Nofile, Rlimit { current: limit, maximum: limit }).is_ok() {
+            break;
+        }
+    }
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
 fn start(role: &str) -> Child {

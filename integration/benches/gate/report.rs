@@ -57,7 +57,7 @@ impl Report {
         median(pairs.map(|(this, bare)| this.cpu_us / bare.cpu_us).collect())
     }
 
-    pub fn print(&self, idle_stream_bytes: f64, streams: usize) {
+    pub fn print(&self, idle_stream_bytes: f64, streams: usize, large_call_copies: f64) {
         println!(
             "{:<16} {:<10} {:>9} {:>9} {:>8} {:>8} {:>8}",
             "scenario", "target", "CPU µs", "req/s", "p50 µs", "p99 µs", "RSS MiB"
@@ -74,6 +74,7 @@ impl Report {
             );
         }
         println!("idle streams: {streams} open, {:.0} bytes of resident memory each", idle_stream_bytes);
+        println!("a call of 4 MiB: the gate's memory grows by {large_call_copies:.2} times its size at most");
         let p99 = |target| self.median("half_load", target, |sample| sample.p99_us);
         let line = serde_json::json!({
             "call_300b_warm": round(self.ratio("call_300b", "gate warm")),
@@ -82,6 +83,7 @@ impl Report {
             "list_100_tools": round(self.ratio("list_100_tools", "gate warm")),
             "p99_added_ms": round((p99("gate warm") - p99("bare")) / 1000.0),
             "idle_stream_bytes": idle_stream_bytes.round(),
+            "large_call_copies": round(large_call_copies),
         });
         println!("{line}");
     }
