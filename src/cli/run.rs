@@ -7,7 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::{ConfigFile, Console, Exit, Failure};
 use crate::config::{Config, ProcessEnv};
-use crate::run::{Running, StartError};
+use crate::run::{Running, StartError, raise_open_files};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Run {
@@ -38,7 +38,9 @@ pub(super) fn runtime(threads: usize) -> Result<tokio::runtime::Runtime, Failure
 
 /// Runs the gate until it is told to stop.
 async fn serve(config: Config, file: PathBuf) -> Result<Exit, Failure> {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).init();
+    let _telemetry = crate::record::trace::init(&config.telemetry)
+        .map_err(|error| Failure::new(error.to_string(), "check `telemetry` in the configuration"))?;
+    raise_open_files();
     let mut running = Running::start(config).await.map_err(not_started)?;
     running.follow(file, Arc::new(ProcessEnv));
     until_told().await?;
@@ -56,7 +58,7 @@ pub(super) fn not_started(errors: Vec<StartError>) -> Failure {
 }
 
 /// SIGTERM or SIGINT.
-async fn until_told() -> Result<(), Failure> {
+pub(super) async fn until_told() -> Result<(), Failure> {
     let failed =
         |error: std::io::Error| Failure::new(format!("no signals can be awaited: {error}"), "try again");
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
