@@ -1,4 +1,4 @@
-//! The operator's own listener: health, metrics, the effective configuration, and scoped URLs.
+//! The operator's own listener: health, metrics, the effective configuration, scoped URLs, sealed secrets.
 //!
 //! # Why a listener of its own
 //! Nothing here is for agents. It is loopback unless the operator says otherwise, and no path of it exists on the
@@ -11,14 +11,16 @@ use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get};
+use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use serde_json::{Value, json};
 
 use crate::secret::Secret;
 
+mod secrets;
 mod urls;
 
+pub use secrets::{NewSecret, SecretError, Secrets};
 pub use urls::{NewUrl, UrlError, Urls};
 
 /// Where the admin listener gets what it shows. It names no other room's engine: whoever builds the gate hands it in.
@@ -26,12 +28,16 @@ pub use urls::{NewUrl, UrlError, Urls};
 pub struct AdminState {
     /// Why the gate should not get traffic; empty: it is ready.
     pub reasons: Arc<dyn Fn() -> Vec<Reason> + Send + Sync>,
+    /// What the operator should know although the gate serves, such as a policy that was not taken.
+    pub notes: Arc<dyn Fn() -> Vec<Reason> + Send + Sync>,
     /// The metrics in Prometheus' text format.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// The effective configuration, its secrets masked.
     pub config: Arc<dyn Fn() -> Value + Send + Sync>,
     /// Scoped URLs.
     pub urls: Arc<dyn Urls>,
+    /// Sealed secrets.
+    pub secrets: Arc<dyn Secrets>,
     /// The bearer token of `/v1/`.
     pub token: Arc<Secret>,
     /// Names in `Host`, beside loopback, under which the listener is reached; lower case, without port.
@@ -63,9 +69,10 @@ pub async fn serve(
 }
 
 fn router(state: AdminState, address: SocketAddr) -> Router {
-    let urls = Router::new()
+    let guarded = Router::new()
         .route("/v1/urls", get(urls::list).post(urls::create))
         .route("/v1/urls/{id}", delete(urls::revoke))
+        .route("/v1/secrets", post(secrets::seal))
         .route_layer(middleware::from_fn_with_state(state.clone(), with_token));
     let hosts = Hosts { named: Arc::clone(&state.hosts), address: address.ip() };
     Router::new()
@@ -73,7 +80,7 @@ fn router(state: AdminState, address: SocketAddr) -> Router {
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .route("/config", get(config))
-        .merge(urls)
+        .merge(guarded)
         .method_not_allowed_fallback(async || {
             error(StatusCode::METHOD_NOT_ALLOWED, "this path does not take the method")
         })
@@ -89,7 +96,8 @@ async fn live() -> Json<Value> {
 async fn ready(State(state): State<AdminState>) -> Response {
     let reasons = (state.reasons)();
     let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(json!({"ready": reasons.is_empty(), "reasons": reasons}))).into_response()
+    (status, Json(json!({"ready": reasons.is_empty(), "reasons": reasons, "notes": (state.notes)()})))
+        .into_response()
 }
 
 async fn metrics(State(state): State<AdminState>) -> impl IntoResponse {

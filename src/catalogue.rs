@@ -172,6 +172,13 @@ impl Catalogue {
         }
     }
 
+    /// All tools of an account's server, where its whole list has been seen.
+    #[must_use]
+    pub fn tools(&self, tenant: &TenantId, server: &ServerName) -> Option<Vec<Tool>> {
+        let listing = self.listing(tenant, server).filter(|listing| listing.complete)?;
+        Some(listing.by_name.values().map(|listed| Tool::clone(&listed.tool)).collect())
+    }
+
     fn listing(&self, tenant: &TenantId, server: &ServerName) -> Option<Arc<Listing>> {
         self.0.get(&(tenant.clone(), server.clone())).map(|listing| Arc::clone(&listing))
     }

@@ -3,9 +3,11 @@
 //! Nothing is forwarded unrecorded: the entry opens before the server is reached and closes on every way out.
 
 mod batch;
+mod belongs;
 mod build;
 mod call;
 mod gate;
+mod look;
 mod looks;
 mod narrow;
 mod open;
@@ -19,7 +21,8 @@ mod tasks;
 mod upstream;
 
 pub use build::{BuildError, Shared};
-pub use gate::Gate;
+pub use gate::{Gate, Source};
+pub use look::Survey;
 pub use relay::Relay;
 pub use route::Route;
 
@@ -103,6 +106,7 @@ impl Gateway {
     ) -> Result<Answer<Relay>, Refusal> {
         call.asks(&message);
         let circumstances = call.circumstances();
+        self.belongs(way, &message)?;
         let message = self.narrow(way, message, &circumstances)?;
         let subject = self.subject(inbound, way, &message, call).await?;
         let (caller, server) = (Arc::clone(&way.caller), Arc::clone(&way.server));
@@ -134,7 +138,12 @@ impl Gateway {
     }
 
     /// Puts a permitted call on the record, and into metrics and traces.
-    async fn open(&self, permit: &Permit, circumstances: &Circumstances, call: &Call) -> Result<Open, Refusal> {
+    async fn open(
+        &self,
+        permit: &Permit,
+        circumstances: &Circumstances,
+        call: &Call,
+    ) -> Result<Open, Refusal> {
         let message = permit.message();
         let about = About::judged(permit.subject(), &message.action);
         let traced = Traced {
@@ -155,7 +164,7 @@ impl Gateway {
             upstream: None,
             begun: call.begun,
             sent: None,
-            held: self.shared.metrics.begin(Lasting::Call),
+            _held: self.shared.metrics.begin(Lasting::Call),
         })
     }
 

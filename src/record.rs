@@ -33,6 +33,7 @@ mod mac;
 pub mod metrics;
 mod outcome;
 mod queue;
+pub mod read;
 mod recover;
 mod segment;
 pub mod trace;

@@ -1,6 +1,9 @@
 //! The life of a gate: start, watch what may change, stop without losing an answer.
 
+pub mod desk;
 mod files;
+mod operator;
+mod reload;
 
 pub use files::raise_open_files;
 
@@ -12,15 +15,14 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::config::{BadConfig, Config, Env};
-use crate::decide::Decide;
+use crate::config::{Config, Env};
+use crate::decide::watch::Watch;
 use crate::gateway::{BuildError, Gate, Gateway, Shared};
 use crate::listen::{self, CannotListen, Drain};
+use crate::secret::Secret;
 
 /// How often keys, counters and files are looked after.
 const ROUND: Duration = Duration::from_secs(30);
-/// How often the configuration file is looked at.
-const LOOK: Duration = Duration::from_millis(500);
 
 /// A gate that runs.
 pub struct Running {
@@ -33,7 +35,7 @@ pub struct Running {
     pub addresses: Vec<SocketAddr>,
     /// Where operators reach it.
     pub admin: Option<SocketAddr>,
-    _policy: crate::decide::watch::Watch,
+    _policy: Watch,
 }
 
 /// Why a gate does not start.
@@ -45,6 +47,14 @@ pub enum StartError {
     /// An address.
     #[error(transparent)]
     Listen(#[from] CannotListen),
+    /// The admin token.
+    #[error("the admin token `{path}` cannot be read: {why}", path = .path.display())]
+    AdminToken {
+        /// Its file.
+        path: PathBuf,
+        /// The system's reason.
+        why: std::io::Error,
+    },
 }
 
 impl Running {
@@ -60,14 +70,29 @@ impl Running {
         let revision = gateway.policy().revision().clone();
         let gate = Gate::new(gateway);
         let bound = bind(&config)?;
+        let admin = bind_admin(&config).map_err(|error| vec![error])?;
+        let token = admin_token(&config).map_err(|error| vec![error])?;
         let addresses: Vec<_> = bound.iter().map(|bound| bound.address).collect();
         let drain = Drain::new();
         let (shutdown, watch) = watch::channel(false);
         let mut tasks = JoinSet::new();
         tasks.spawn(serve(Arc::clone(&gate), bound, Arc::clone(&drain), watch.clone()));
         tasks.spawn(keep(Arc::clone(&shared), watch.clone()));
-        let admin = None;
-        let policy = follow_policy(&gate, revision);
+        let admin = admin.map(|(socket, address)| {
+            let state = operator::state(&gate, &drain, token);
+            let mut stop = watch.clone();
+            tasks.spawn(async move {
+                let until = async move {
+                    let _ = stop.wait_for(|stop| *stop).await;
+                };
+                if let Err(error) = crate::admin::serve(socket, state, until).await {
+                    tracing::error!(%error, "The admin listener ended");
+                }
+            });
+            tracing::info!(%address, "admin listening");
+            address
+        });
+        let policy = reload::policy(&gate, revision);
         for address in &addresses {
             tracing::info!(%address, "listening");
         }
@@ -77,27 +102,7 @@ impl Running {
     /// Follows a configuration file: when it changes, or on SIGHUP, the next generation is built from it and swapped in.
     /// One that is wrong is refused whole, and the old one serves on.
     pub fn follow(&mut self, file: PathBuf, env: Arc<dyn Env + Send + Sync>) {
-        let (gate, mut stop) = (Arc::clone(&self.gate), self.shutdown.subscribe());
-        self.tasks.spawn(async move {
-            let mut seen = modified(&file);
-            let Ok(mut hangup) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup())
-            else {
-                return;
-            };
-            loop {
-                tokio::select! {
-                    _ = stop.wait_for(|stop| *stop) => return,
-                    _ = hangup.recv() => {}
-                    () = tokio::time::sleep(LOOK) => {
-                        if modified(&file) == seen {
-                            continue;
-                        }
-                    }
-                }
-                seen = modified(&file);
-                reload(&gate, &file, env.as_ref());
-            }
-        });
+        self.tasks.spawn(reload::config(Arc::clone(&self.gate), file, env, self.shutdown.subscribe()));
     }
 
     /// The gate itself.
@@ -138,6 +143,24 @@ fn bind(config: &Config) -> Result<Vec<listen::Bound>, Vec<StartError>> {
     if wrong.is_empty() { Ok(bound) } else { Err(wrong) }
 }
 
+fn bind_admin(config: &Config) -> Result<Option<(std::net::TcpListener, SocketAddr)>, StartError> {
+    let Some(address) = config.admin.address else { return Ok(None) };
+    let failed = |why| CannotListen::Bind { address, why };
+    let socket = std::net::TcpListener::bind(address).map_err(failed)?;
+    let address = socket.local_addr().map_err(failed)?;
+    // For commands of the same configuration; without it they say that they do not find the gate.
+    if let Err(error) = std::fs::write(config.admin_address(), address.to_string()) {
+        tracing::warn!(%error, "The admin listener's address could not be left in the state directory");
+    }
+    Ok(Some((socket, address)))
+}
+
+fn admin_token(config: &Config) -> Result<Secret, StartError> {
+    let path = config.admin_token();
+    let text = std::fs::read_to_string(&path).map_err(|why| StartError::AdminToken { path, why })?;
+    Ok(Secret::new(text.trim_end().to_owned()))
+}
+
 async fn serve(
     gate: Arc<Gate>,
     bound: Vec<listen::Bound>,
@@ -159,65 +182,6 @@ async fn keep(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
         shared.govern().tidy();
         if let Err(error) = shared.voucher().maintain(SystemTime::now()).await {
             tracing::warn!(%error, "Signing keys were not looked after");
-        }
-    }
-}
-
-fn follow_policy(gate: &Arc<Gate>, serving: crate::name::Revision) -> crate::decide::watch::Watch {
-    let directory = gate.current().config().policy.directory.clone();
-    let gate = Arc::downgrade(gate);
-    crate::decide::watch::Watch::start(&directory, serving, move || {
-        let Some(gate) = gate.upgrade() else { return };
-        let current = gate.current();
-        match Decide::load(&current.config().policy) {
-            Ok(policy) => {
-                let revision = policy.revision().clone();
-                match current.with_policy(Arc::new(policy)) {
-                    Ok(next) => {
-                        gate.swap(next);
-                        tracing::info!(%revision, "Policy reloaded");
-                    }
-                    Err(errors) => {
-                        errors.iter().for_each(|error| tracing::error!(%error, "Policy not reloaded"))
-                    }
-                }
-            }
-            Err(problems) => {
-                for problem in &problems {
-                    tracing::error!(%problem, "Policy not reloaded; the old one serves");
-                }
-            }
-        }
-    })
-}
-
-fn modified(file: &std::path::Path) -> Option<SystemTime> {
-    file.metadata().and_then(|data| data.modified()).ok()
-}
-
-fn reload(gate: &Gate, file: &std::path::Path, env: &dyn Env) {
-    let current = gate.current();
-    let built =
-        Config::load(file, env).map_err(|bad| bad.iter().map(BadConfig::to_string).collect::<Vec<_>>());
-    let built = built.and_then(|(config, warnings)| {
-        for warning in warnings {
-            tracing::warn!(%warning, "Configuration");
-        }
-        let same_policy = config.policy.directory == current.config().policy.directory;
-        let policy = same_policy.then(|| Arc::clone(current.policy()));
-        Gateway::build(Arc::new(config), policy, Arc::clone(current.shared()))
-            .map_err(|errors| errors.iter().map(BuildError::to_string).collect())
-    });
-    match built {
-        Ok(next) => {
-            current.shared().forget_tools();
-            gate.swap(next);
-            tracing::info!(file = %file.display(), "Configuration reloaded");
-        }
-        Err(errors) => {
-            for error in errors {
-                tracing::error!(%error, "Configuration not reloaded; the old one serves");
-            }
         }
     }
 }

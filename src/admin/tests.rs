@@ -36,6 +36,16 @@ impl Urls for Kept {
     }
 }
 
+#[async_trait]
+impl Secrets for Kept {
+    async fn seal(&self, new: NewSecret) -> Result<(), SecretError> {
+        match (new.tenant.as_str(), new.server.as_str()) {
+            ("acme", "erp") if new.secret.expose() == "hunter2" => Ok(()),
+            (_, server) => Err(SecretError::Unfit(format!("there is no account at `{server}`"))),
+        }
+    }
+}
+
 struct Admin {
     address: SocketAddr,
     client: Client,
@@ -49,10 +59,13 @@ impl Admin {
         let reasons = Arc::new(Mutex::new(Vec::new()));
         let told = Arc::clone(&reasons);
         let state = AdminState {
+            notes: Arc::new(Vec::new),
             reasons: Arc::new(move || told.lock().unwrap().clone()),
+            notes: Arc::new(Vec::new),
             metrics: Arc::new(|| "portcullis_audit_up 1\n".to_owned()),
             config: Arc::new(|| json!({"api_key": "***"})),
             urls: Arc::new(Kept::default()),
+            secrets: Arc::new(Kept::default()),
             token: Arc::new(Secret::new("sesame".to_owned())),
             hosts: Arc::from(["admin.acme.example".to_owned()]),
         };
@@ -82,7 +95,7 @@ const JSON: (&str, &str) = ("content-type", "application/json");
 #[tokio::test]
 async fn readiness_says_why_not_and_liveness_goes_on() {
     let admin = Admin::start();
-    assert_eq!(admin.get("/readyz").await, (200, json!({"ready": true, "reasons": []})));
+    assert_eq!(admin.get("/readyz").await, (200, json!({"ready": true, "reasons": [], "notes": []})));
     admin.reasons.lock().unwrap().push(Reason { what: "audit", why: "the disk is full".to_owned() });
     let (status, body) = admin.get("/readyz").await;
     assert_eq!((status, &body["reasons"][0]["why"]), (503, &json!("the disk is full")));
@@ -168,4 +181,20 @@ async fn mistakes_are_told_in_plain_words_and_as_json() {
     assert_eq!(told(Method::GET, "/nowhere", "").await.0, 404);
     assert_eq!(told(Method::PUT, "/v1/urls", "").await.0, 405);
     assert_eq!(told(Method::POST, "/livez", "").await.0, 405);
+}
+
+#[tokio::test]
+async fn a_secret_is_sealed_for_an_account_and_never_told_back() {
+    let admin = Admin::start();
+    let body = |server: &str| json!({"tenant": "acme", "server": server, "secret": "hunter2"}).to_string();
+    let send = async |headers: &[(&str, &str)], body: String| {
+        admin.ask(Method::POST, "/v1/secrets", headers, &body).await
+    };
+    assert_eq!(send(&[TOKEN, JSON], body("erp")).await, (200, json!({"sealed": true})));
+    assert_eq!(send(&[JSON], body("erp")).await.0, 401);
+    let (status, told) = send(&[TOKEN, JSON], body("crm")).await;
+    assert_eq!((status, told), (422, json!({"error": "there is no account at `crm`"})));
+    let (status, told) = send(&[TOKEN, JSON], "{\"secret\": \"hunter2\"}".to_owned()).await;
+    assert_eq!(status, 400);
+    assert!(!told.to_string().contains("hunter2"), "{told}");
 }

@@ -8,9 +8,12 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::admin::{Admin, Asked};
-use super::{ConfigFile, Console, Exit, Failure};
+use super::run::runtime;
+use super::{ConfigFile, Console, Exit, Failure, admin};
+use crate::admin::{NewSecret, SecretError, Secrets};
 use crate::config::{Account, Config, Credential, SecretSource};
 use crate::name::{ServerName, TenantId};
+use crate::run::desk::SecretDesk;
 use crate::secret::Secret;
 
 /// No secret is longer; in bytes.
@@ -59,10 +62,30 @@ impl SetSecret {
             return Err(Failure::new(what, "write `sealed` for its secret in the configuration"));
         }
         let secret = read_secret(console)?;
-        set(&config, &account.tenant, &account.server, &secret)?;
+        self.set(console, &config, account, secret)?;
         let done = json!({"tenant": self.tenant, "server": self.server, "sealed": true});
         console.data(&done, &format_args!("sealed for {} at {}", self.tenant, self.server));
         Ok(Exit::Done)
+    }
+
+    /// Through the running gate, which has the store; where none runs, on the store itself.
+    fn set(
+        &self,
+        console: &Console<'_>,
+        config: &Config,
+        account: &Account,
+        secret: Secret,
+    ) -> Result<(), Failure> {
+        if let Some(admin) = Admin::of(config)? {
+            let body = json!({"tenant": account.tenant, "server": account.server, "secret": secret.expose()});
+            match admin.ask(Method::POST, "/v1/secrets", Some(&body))? {
+                Asked::Answer(_) => return Ok(()),
+                Asked::NotRunning => {}
+            }
+        }
+        let (config, _) = Config::open(&self.file.config, console.env).map_err(Failure::Config)?;
+        let new = NewSecret { tenant: self.tenant.clone(), server: self.server.clone(), secret };
+        runtime(1)?.block_on(async { SecretDesk::open(&config).await?.seal(new).await }).map_err(no_secret)
     }
 
     fn account<'c>(&self, config: &'c Config) -> Result<&'c Account, Failure> {
@@ -78,6 +101,14 @@ impl SetSecret {
     }
 }
 
+fn no_secret(error: SecretError) -> Failure {
+    let hint = match &error {
+        SecretError::Unfit(_) => "see `portcullis account list`",
+        SecretError::Failed(_) => admin::BUSY,
+    };
+    Failure::new(error.to_string(), hint)
+}
+
 fn read_secret(console: &mut Console<'_>) -> Result<Secret, Failure> {
     let mut text = String::new();
     let read = (&mut *console.input).take(LONGEST + 1).read_to_string(&mut text);
@@ -88,25 +119,6 @@ fn read_secret(console: &mut Console<'_>) -> Result<Secret, Failure> {
         return Err(Failure::new("stdin does not hold one secret of one line", hint));
     }
     Ok(Secret::new(secret.to_owned()))
-}
-
-/// Through the running gate, which has the store; where none runs, on the store itself.
-fn set(config: &Config, tenant: &TenantId, server: &ServerName, secret: &Secret) -> Result<(), Failure> {
-    let Some(admin) = Admin::of(config)? else { return on_store(config, tenant, server, secret) };
-    let body = json!({"tenant": tenant, "server": server, "secret": secret.expose()});
-    match admin.ask(Method::POST, "/v1/secrets", Some(&body))? {
-        Asked::Answer(_) => Ok(()),
-        Asked::NotRunning => on_store(config, tenant, server, secret),
-    }
-}
-
-/// Seals it in the store of a gate that does not run. NOT WIRED: the vault over the file store does it here.
-fn on_store(config: &Config, tenant: &TenantId, server: &ServerName, secret: &Secret) -> Result<(), Failure> {
-    let _ = (config, tenant, server, secret);
-    Err(Failure::new(
-        "no gate runs with this configuration",
-        "start it with `portcullis run`, then try again",
-    ))
 }
 
 fn source(credential: &Credential) -> Option<&SecretSource> {

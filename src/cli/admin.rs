@@ -1,6 +1,7 @@
 //! The way to a running gate: its admin API.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
 
 use reqwest::{Client, Method, StatusCode};
@@ -24,29 +25,24 @@ pub(super) enum Asked {
     NotRunning,
 }
 
+/// What to do where the store is taken and no admin API answers.
+pub(super) const BUSY: &str =
+    "where a gate runs with this configuration, give it an `admin` listener, or stop it for this";
+
 impl Admin {
     /// The admin API of the gate that `config` describes; `None` where it has none, or never ran.
     pub(super) fn of(config: &Config) -> Result<Option<Self>, Failure> {
-        let Some(address) = config.admin.address else { return Ok(None) };
-        let file = config.admin_token();
-        match std::fs::read_to_string(&file) {
-            Ok(token) => {
-                Ok(Some(Self { address: reachable(address), token: Secret::new(token.trim().to_owned()) }))
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Failure::new(
-                format!("the admin token `{}` cannot be read: {error}", file.display()),
-                "run this as the user that the gate runs as",
-            )),
-        }
+        let Some(configured) = config.admin.address else { return Ok(None) };
+        let Some(token) = text(&config.admin_token())? else { return Ok(None) };
+        let address = match configured.port() {
+            0 => text(&config.admin_address())?.and_then(|text| text.parse().ok()),
+            _ => Some(configured),
+        };
+        Ok(address.map(|address| Self { address: reachable(address), token: Secret::new(token) }))
     }
 
     /// Asks the gate. `path` begins with a slash.
     pub(super) fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Asked, Failure> {
-        if self.address.port() == 0 {
-            let hint = "give `admin.address` a port of its own";
-            return Err(Failure::new("the port of the admin listener is not known: it is 0", hint));
-        }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         runtime.map_err(|error| self.failed(&error.to_string()))?.block_on(self.send(method, path, body))
     }
@@ -90,6 +86,18 @@ impl Admin {
             format!("the gate on `{}` could not be asked: {why}", self.address),
             "see the gate's log",
         )
+    }
+}
+
+/// What a running gate has left in `file`, if it has.
+fn text(file: &Path) -> Result<Option<String>, Failure> {
+    match std::fs::read_to_string(file) {
+        Ok(text) => Ok(Some(text.trim().to_owned())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Failure::new(
+            format!("`{}` cannot be read: {error}", file.display()),
+            "run this as the user that the gate runs as",
+        )),
     }
 }
 

@@ -29,13 +29,17 @@ impl Run {
 pub(super) fn runtime(threads: usize) -> Result<tokio::runtime::Runtime, Failure> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     builder.worker_threads(threads).enable_all().build().map_err(|error| {
-        Failure::new(format!("the system gives no threads: {error}"), "raise the limit on processes (`ulimit -u`)")
+        Failure::new(
+            format!("the system gives no threads: {error}"),
+            "raise the limit on processes (`ulimit -u`)",
+        )
     })
 }
 
 /// Runs the gate until it is told to stop.
 async fn serve(config: Config, file: PathBuf) -> Result<Exit, Failure> {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).init();
+    let _telemetry = crate::record::trace::init(&config.telemetry)
+        .map_err(|error| Failure::new(error.to_string(), "check `telemetry` in the configuration"))?;
     raise_open_files();
     let mut running = Running::start(config).await.map_err(not_started)?;
     running.follow(file, Arc::new(ProcessEnv));
@@ -47,12 +51,16 @@ async fn serve(config: Config, file: PathBuf) -> Result<Exit, Failure> {
 /// Everything that kept a gate from starting, a line each.
 pub(super) fn not_started(errors: Vec<StartError>) -> Failure {
     let lines: Vec<String> = errors.iter().map(StartError::to_string).collect();
-    Failure::new(lines.join("\n"), "mend what is named, then start again; `portcullis check` finds the same without starting")
+    Failure::new(
+        lines.join("\n"),
+        "mend what is named, then start again; `portcullis check` finds the same without starting",
+    )
 }
 
 /// SIGTERM or SIGINT.
-async fn until_told() -> Result<(), Failure> {
-    let failed = |error: std::io::Error| Failure::new(format!("no signals can be awaited: {error}"), "try again");
+pub(super) async fn until_told() -> Result<(), Failure> {
+    let failed =
+        |error: std::io::Error| Failure::new(format!("no signals can be awaited: {error}"), "try again");
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     tokio::select! {

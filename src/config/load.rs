@@ -67,6 +67,12 @@ impl Config {
     pub fn admin_token(&self) -> PathBuf {
         self.state.directory.join("admin.token")
     }
+
+    /// The file in which a running gate says where its admin listener is: with port 0 nobody else knows.
+    #[must_use]
+    pub fn admin_address(&self) -> PathBuf {
+        self.state.directory.join("admin.address")
+    }
 }
 
 fn text(file: &Path) -> Result<String, String> {

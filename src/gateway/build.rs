@@ -4,13 +4,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::catalogue::Catalogue;
+use crate::catalogue::{Catalogue, Tool};
 use crate::config::{Config, Rates};
 use crate::credential::seal::{SealError, Sealer};
 use crate::credential::{BadAccount, Vault};
 use crate::decide::{Decide, PolicyProblem};
 use crate::forward::{BadEndpoint, Endpoint, Forward, Resolver};
 use crate::gateway::Gateway;
+use crate::gateway::belongs::Questions;
 use crate::gateway::looks::Looks;
 use crate::gateway::tasks::Tasks;
 use crate::govern::{Govern, Quotas};
@@ -18,6 +19,7 @@ use crate::identify::Identify;
 use crate::identify::problem::IdentityProblem;
 use crate::identify::session::Sessions;
 use crate::identify::url::ScopedUrls;
+use crate::name::{ServerName, TenantId};
 use crate::record::metrics::Metrics;
 use crate::record::trace::Sampler;
 use crate::record::{Record, RecordError};
@@ -36,6 +38,7 @@ pub struct Shared {
     pub(in crate::gateway) voucher: Voucher,
     pub(in crate::gateway) catalogue: Catalogue,
     pub(in crate::gateway) tasks: Tasks,
+    pub(in crate::gateway) questions: Questions,
     pub(in crate::gateway) looks: Looks,
     pub(in crate::gateway) metrics: Metrics,
     pub(in crate::gateway) sampler: Sampler,
@@ -104,6 +107,7 @@ impl Shared {
             voucher,
             catalogue: Catalogue::default(),
             tasks: Tasks::new(),
+            questions: Questions::new(),
             looks: Looks::default(),
             metrics: Metrics::new()?,
             sampler: Sampler::new(&config.telemetry),
@@ -205,6 +209,21 @@ impl Gateway {
         })
     }
 
+    /// The next generation from another configuration; the policy is kept where its directory is the same.
+    ///
+    /// # Errors
+    /// As [`Gateway::build`].
+    pub fn with_config(&self, config: Arc<Config>) -> Result<Self, Vec<BuildError>> {
+        let same = config.policy.directory == self.config.policy.directory;
+        Self::build(config, same.then(|| Arc::clone(&self.decide)), Arc::clone(&self.shared))
+    }
+
+    /// The tools that the account's server is known to have, where its whole list has been seen.
+    #[must_use]
+    pub fn known_tools(&self, tenant: &TenantId, server: &ServerName) -> Option<Vec<Tool>> {
+        self.shared.catalogue.tools(tenant, server)
+    }
+
     /// The policy of this generation.
     #[must_use]
     pub fn policy(&self) -> &Arc<Decide> {
@@ -239,10 +258,7 @@ fn identity(config: &Config, shared: &Shared) -> Result<(Identify, Sessions), Ve
     Ok((identify, Sessions::new(key).map_err(one)?))
 }
 
-type Endpoints = (
-    HashMap<crate::name::ServerName, Endpoint>,
-    HashMap<(crate::name::TenantId, crate::name::ServerName), Endpoint>,
-);
+type Endpoints = (HashMap<ServerName, Endpoint>, HashMap<(TenantId, ServerName), Endpoint>);
 
 fn endpoints(config: &Config) -> Result<Endpoints, Vec<BuildError>> {
     let mut wrong = Vec::new();

@@ -2,28 +2,64 @@
 
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 
 use crate::gateway::Gateway;
 
-/// The generation that serves now.
-pub struct Gate(ArcSwap<Gateway>);
+/// The generation that serves now, and what was wrong with those that were to follow it.
+pub struct Gate {
+    current: ArcSwap<Gateway>,
+    broken_policy: ArcSwapOption<String>,
+    broken_config: ArcSwapOption<String>,
+}
+
+/// What a generation is made from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// The policy directory.
+    Policy,
+    /// The configuration file.
+    Config,
+}
 
 impl Gate {
     /// A gate that serves `first`.
     #[must_use]
     pub fn new(first: Gateway) -> Arc<Self> {
-        Arc::new(Self(ArcSwap::from_pointee(first)))
+        Arc::new(Self {
+            current: ArcSwap::from_pointee(first),
+            broken_policy: ArcSwapOption::empty(),
+            broken_config: ArcSwapOption::empty(),
+        })
     }
 
     /// The generation that serves now; hold it for one request.
     #[must_use]
     pub fn current(&self) -> Arc<Gateway> {
-        self.0.load_full()
+        self.current.load_full()
     }
 
     /// Lets `next` serve; requests that have begun end on the generation before.
-    pub fn swap(&self, next: Gateway) {
-        self.0.store(Arc::new(next));
+    pub fn swap(&self, next: Gateway, source: Source) {
+        self.current.store(Arc::new(next));
+        self.broken(source).store(None);
+    }
+
+    /// Notes why what was to follow does not serve.
+    pub fn keep(&self, source: Source, why: String) {
+        self.broken(source).store(Some(Arc::new(why)));
+    }
+
+    /// What was wrong with the newest of a source, where an older one serves instead.
+    #[must_use]
+    pub fn kept_because(&self, source: Source) -> Option<Arc<String>> {
+        self.broken(source).load_full()
+    }
+
+    fn broken(&self, source: Source) -> &ArcSwapOption<String> {
+        match source {
+            Source::Policy => &self.broken_policy,
+            Source::Config => &self.broken_config,
+        }
     }
 }

@@ -16,7 +16,7 @@ pub(in crate::gateway) struct Open {
     pub begun: Instant,
     /// When it was sent to the server.
     pub sent: Option<Instant>,
-    pub held: Held,
+    pub _held: Held,
 }
 
 impl Open {

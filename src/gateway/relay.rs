@@ -164,6 +164,9 @@ impl Relay {
             return None; // the first answer counts
         }
         self.gateway.bind_task(&self.filter, &judged);
+        if let Some(question) = judged.asks {
+            self.gateway.shared.questions.ask(&self.sight.caller, &self.sight.server.name, question);
+        }
         self.opened = self.opened.or(judged.opened);
         self.ending = self.ending.or(judged.ending);
         match judged.passed {

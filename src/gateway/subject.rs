@@ -3,23 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{HeaderValue, Method};
-
 use crate::catalogue::{Known, Listed, Tool};
 use crate::decide::Subject;
-use crate::decode::{Action, Decoded, Era, Message, Reference, ToolCall, decode, splice};
+use crate::decode::{Action, Era, Message, Reference, ToolCall};
 use crate::gateway::Gateway;
 use crate::gateway::call::{Call, Way};
-use crate::inbound::{Head, Inbound, Target};
-use crate::name::ServerName;
+use crate::inbound::{Head, Inbound};
 use crate::refusal::Refusal;
-use crate::respond::Body;
 
 /// After so long a tool that was absent may have appeared.
 const STALE: Duration = Duration::from_secs(30);
-/// A server's list has so many pages at most; the rest stays unseen.
-const MOST_PAGES: usize = 50;
 
 impl Gateway {
     /// What `message` is about.
@@ -81,58 +74,6 @@ impl Gateway {
     fn known(&self, way: &Way, tool_call: &ToolCall) -> Known {
         self.shared.catalogue.tool(way.caller.tenant(), &way.server.name, &tool_call.name)
     }
-
-    /// Looks at the server's list on the caller's behalf: judged, recorded and sent like a list that the caller had
-    /// asked for. One look at a time; whoever waits shares its outcome.
-    fn look<'a>(
-        self: &'a Arc<Self>,
-        head: &'a Head,
-        way: &'a Way,
-        message: &'a Message,
-        call: &'a Call,
-    ) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
-        Box::pin(async move {
-            let Some(_turn) = self.shared.looks.turn(way.caller.tenant(), &way.server.name).await else {
-                return;
-            };
-            let mut cursor = None;
-            for _ in 0..MOST_PAGES {
-                let Some(page) = self.page(head, way, message, call, cursor.as_deref()).await else { return };
-                match splice::get(&page, &["result", "nextCursor"]) {
-                    Ok(Some(next)) => cursor = Some(next.to_owned()),
-                    Ok(None) | Err(_) => return,
-                }
-            }
-        })
-    }
-
-    /// One page of the server's list. The answer passes the filter on its way, which teaches the catalogue.
-    async fn page(
-        self: &Arc<Self>,
-        head: &Head,
-        way: &Way,
-        message: &Message,
-        call: &Call,
-        cursor: Option<&str>,
-    ) -> Option<Bytes> {
-        let body = list_request(message, cursor)?;
-        let mut looking = Looking(list_head(head, &way.server.name, message.era));
-        let depth = self.config.listen.limits.json_depth;
-        let Ok(Decoded::One(list)) = decode(&looking.0, body, way.version(), depth) else { return None };
-        let mut sub = Call::sibling(way, call.source);
-        match self.message(&mut looking, way, list, &mut sub).await {
-            Ok(answer) => match answer.body {
-                Body::Full(bytes) => Some(bytes),
-                Body::Events(relay) => relay.collect().await.pop(),
-                Body::Empty => None,
-            },
-            Err(refusal) => {
-                tracing::info!(server = %way.server.name, %refusal, "The server's tools could not be listed");
-                self.refuse(&refusal, sub, None);
-                None
-            }
-        }
-    }
 }
 
 /// Compares `Mcp-Param-*` headers with the arguments, as the tool's schema says which are mirrored.
@@ -140,57 +81,5 @@ fn check_mirrored(head: &Head, message: &Message, listed: &Listed, call: &ToolCa
     match message.era {
         Era::Modern => listed.mirrored.check(head, call.arguments.as_deref()),
         Era::Legacy => Ok(()),
-    }
-}
-
-fn list_request(message: &Message, cursor: Option<&str>) -> Option<Bytes> {
-    let id = format!("portcullis-{}", crate::name::Invocation::new());
-    let mut members = Vec::new();
-    if let Ok(Some(meta)) = splice::get(&message.bytes, &["params", "_meta"])
-        && message.era == Era::Modern
-    {
-        let meta = splice::remove(meta.as_bytes(), &["progressToken"]).ok()?.unwrap_or_else(|| meta.into());
-        members.push(format!("\"_meta\":{}", String::from_utf8(meta).ok()?));
-    }
-    members.extend(cursor.map(|cursor| format!("\"cursor\":{cursor}")));
-    let params = members.join(",");
-    Some(format!(r#"{{"jsonrpc":"2.0","id":"{id}","method":"tools/list","params":{{{params}}}}}"#).into())
-}
-
-fn list_head(head: &Head, server: &ServerName, era: Era) -> Head {
-    let mut headers = head.headers.clone();
-    let mirrored: Vec<_> =
-        headers.keys().filter(|name| name.as_str().starts_with("mcp-param-")).cloned().collect();
-    for name in mirrored {
-        headers.remove(name);
-    }
-    headers.remove("mcp-name");
-    headers.remove("last-event-id");
-    if era == Era::Modern {
-        headers.insert("mcp-method", HeaderValue::from_static("tools/list"));
-    }
-    Head {
-        method: Method::POST,
-        target: Target::Server(server.clone()),
-        headers,
-        peer: head.peer,
-        certificate: head.certificate.clone(),
-    }
-}
-
-/// A request of the gate's own: it has no socket, so its client never goes away.
-struct Looking(Head);
-
-impl Inbound for Looking {
-    fn head(&self) -> &Head {
-        &self.0
-    }
-
-    async fn body(&mut self) -> Result<Bytes, Refusal> {
-        Ok(Bytes::new())
-    }
-
-    async fn gone(&mut self) {
-        std::future::pending().await
     }
 }

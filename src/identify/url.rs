@@ -61,6 +61,16 @@ pub struct NewUrl {
     pub note: Option<String>,
 }
 
+impl NewUrl {
+    /// Whether its methods and tags leave any of `tools`; `None`: they are not known.
+    ///
+    /// # Errors
+    /// An empty list; or what each filter removed, where none is left.
+    pub fn narrows(&self, tools: Option<&[Tool]>) -> Result<(), UrlProblem> {
+        check_narrowing(self, tools)
+    }
+}
+
 /// Why a scoped URL was not made.
 #[derive(Debug, thiserror::Error)]
 pub enum UrlProblem {
@@ -162,6 +172,13 @@ impl ScopedUrls {
         let value = serde_json::to_vec(&record).map_err(|error| StoreError::Failed(error.to_string()))?;
         self.store.put(Table::Urls, &self.digest(token.expose()), &value, Some(0)).await?;
         Ok((record, token))
+    }
+
+    /// Who the holder of such a URL would be, before it is made: to find out what it would lead to.
+    #[must_use]
+    pub fn holder(&self, new: &NewUrl) -> Option<Arc<Caller>> {
+        let id = UrlId::parse("su_not-made-yet").ok()?;
+        Some(self.ready(UrlRecord::new(id, String::new(), self.clock.now(), new.clone())).caller)
     }
 
     /// The tenant's URLs, oldest first.

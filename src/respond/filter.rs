@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use crate::credential::Lease;
 use crate::decide::Permit;
 use crate::decode::reply::{self, Fields, Outcome, Reply};
-use crate::decode::{Action, ListKind, TaskVerb, Version, splice};
+use crate::decode::{Action, ListKind, RequestId, TaskVerb, Version, splice};
 use crate::respond::list::{Listed, Sight};
 use crate::respond::redact::Redaction;
 
@@ -46,6 +46,8 @@ pub(crate) struct Judged {
     pub opened: Option<Version>,
     /// A task that the call became.
     pub task: Option<String>,
+    /// What the server asks of the caller, to whom it passes.
+    pub asks: Option<RequestId>,
 }
 
 /// How a call ended.
@@ -61,7 +63,7 @@ pub(crate) enum Ending {
 
 impl Judged {
     fn passing(passed: Passed) -> Self {
-        Self { passed, ending: None, opened: None, task: None }
+        Self { passed, ending: None, opened: None, task: None, asks: None }
     }
 
     fn dropped(why: &'static str) -> Self {
@@ -78,11 +80,6 @@ impl Filter {
     /// The permit of the message that is being answered.
     pub(crate) fn permit(&self) -> &Permit {
         &self.permit
-    }
-
-    /// The credential that the message was sent with.
-    pub(crate) fn lease(&self) -> &Lease {
-        &self.lease
     }
 
     /// Judges one message of the server.
@@ -106,8 +103,8 @@ impl Filter {
                 }
                 _ => Judged::dropped("it answers another request"),
             },
-            Ok(Reply::Request { method, .. }) => match sight.request(&method) {
-                true => Judged::passing(Passed::AsIs),
+            Ok(Reply::Request { id, method, .. }) => match sight.request(&method) {
+                true => Judged { asks: Some(id), ..Judged::passing(Passed::AsIs) },
                 false => Judged::dropped("policy refuses this request of the server"),
             },
             Ok(Reply::Notification { method, params }) => self.notification(data, &method, params, sight),
@@ -142,11 +139,12 @@ impl Filter {
     fn result(&self, data: &[u8], result: &RawValue) -> Passed {
         let changed = match &self.permit.message().action {
             Action::CallTool(_)
-            | Action::ReadResource { .. }
             | Action::GetPrompt { .. }
             | Action::Task { verb: TaskVerb::Get | TaskVerb::Result, .. } => self.redacted(result),
+            Action::ReadResource { .. } | Action::Discover => self
+                .redacted(result)
+                .map(|redacted| private(redacted.as_deref().unwrap_or(result)).or(redacted)),
             Action::Initialize { .. }
-            | Action::Discover
             | Action::Ping
             | Action::List(_)
             | Action::Subscribe { .. }
@@ -231,6 +229,16 @@ fn ended(fields: &Fields<'_>) -> Ending {
         true => Ending::ToolError,
         false => Ending::Ok,
     }
+}
+
+/// A result that a cache on the way must not serve to another caller; `None` where it says so itself.
+fn private(result: &RawValue) -> Option<Box<RawValue>> {
+    let scope = splice::get(result.get().as_bytes(), &["cacheScope"]).ok().flatten()?;
+    if scope == "\"private\"" {
+        return None;
+    }
+    let private = splice::set(result.get().as_bytes(), &["cacheScope"], &splice::string("private")).ok()?;
+    RawValue::from_string(String::from_utf8(private).ok()?).ok()
 }
 
 /// A notification that may carry the whole result of a task.

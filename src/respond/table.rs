@@ -18,7 +18,7 @@ use crate::respond::Answer;
 
 /// What an answer to a refusal needs to know of the message.
 #[derive(Debug, Clone)]
-pub struct Asked {
+pub(crate) struct Asked {
     /// The id to echo, where it could be read.
     pub id: Option<RequestId>,
     /// The era of the message, where it could be told.
@@ -293,3 +293,6 @@ fn headers<S>(refusal: &Refusal, mut answer: Answer<S>) -> Answer<S> {
 fn seconds(wait: Duration) -> u64 {
     (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,57 @@
+//! What the admin listener shows and does, from the gate that runs.
+
+use std::sync::Arc;
+
+use crate::admin::{AdminState, Reason};
+use crate::gateway::{Gate, Source};
+use crate::listen::Drain;
+use crate::run::desk::{SecretDesk, UrlDesk};
+use crate::secret::Secret;
+
+/// The admin listener's view of a gate.
+pub(in crate::run) fn state(gate: &Arc<Gate>, drain: &Arc<Drain>, token: Secret) -> AdminState {
+    let (ready, drained) = (Arc::clone(gate), Arc::clone(drain));
+    let (kept, counted, shown) = (Arc::clone(gate), Arc::clone(gate), Arc::clone(gate));
+    AdminState {
+        reasons: Arc::new(move || reasons(&ready, &drained)),
+        notes: Arc::new(move || notes(&kept)),
+        metrics: Arc::new(move || {
+            let gateway = counted.current();
+            gateway.shared().metrics().render(gateway.shared().record())
+        }),
+        config: Arc::new(move || shown.current().config().masked()),
+        urls: Arc::new(UrlDesk::Gate(Arc::clone(gate))),
+        secrets: Arc::new(SecretDesk::Gate(Arc::clone(gate))),
+        token: Arc::new(token),
+        hosts: Arc::new([]),
+    }
+}
+
+/// Why the gate should not get traffic.
+fn reasons(gate: &Gate, drain: &Drain) -> Vec<Reason> {
+    let gateway = gate.current();
+    let shared = gateway.shared();
+    let mut reasons = Vec::new();
+    if let Err(why) = shared.record().health() {
+        reasons.push(Reason { what: "audit", why });
+    }
+    if !shared.voucher().is_ready() {
+        reasons.push(Reason {
+            what: "vouch",
+            why: "there is no key to sign with: the sealing key is not here".into(),
+        });
+    }
+    if !gateway.vault().is_unlocked() {
+        reasons.push(Reason { what: "credential", why: "sealed credentials cannot be opened yet".into() });
+    }
+    if drain.is_draining() {
+        reasons.push(Reason { what: "drain", why: "the gate is stopping".into() });
+    }
+    reasons
+}
+
+/// What the operator should know although the gate serves.
+fn notes(gate: &Gate) -> Vec<Reason> {
+    let note = |what, source| gate.kept_because(source).map(|why| Reason { what, why: why.to_string() });
+    [note("policy", Source::Policy), note("configuration", Source::Config)].into_iter().flatten().collect()
+}
