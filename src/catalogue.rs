@@ -73,7 +73,7 @@ pub struct Listed {
 pub struct Listing {
     by_name: HashMap<ToolName, Arc<Listed>>,
     /// The same by their exact text, so that a list that is seen again is not parsed again.
-    by_text: HashMap<Box<str>, Arc<Listed>>,
+    by_text: HashMap<Box<str>, Arc<Listed>, ahash::RandomState>,
     /// Whether every page has been seen.
     complete: bool,
     /// When a page was seen last.

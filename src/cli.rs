@@ -20,10 +20,10 @@ mod audit;
 mod check;
 mod completions;
 mod config;
-pub mod demo;
+mod demo;
 mod key;
 mod policy;
-pub mod run;
+mod run;
 mod url;
 
 /// What a command came to.
@@ -70,12 +70,6 @@ impl Failure {
     pub fn new(what: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::Failed { what: what.into(), hint: hint.into() }
     }
-
-    /// The part behind this command is not connected to it.
-    #[must_use]
-    pub fn not_wired(command: &str) -> Self {
-        Self::new(format!("`portcullis {command}` is not wired yet"), "use a later version")
-    }
 }
 
 /// The form of what goes to stdout: for people, or for programs.
@@ -114,6 +108,11 @@ impl<'a> Console<'a> {
         };
         // Whoever closed the pipe has read enough.
         let _ = writeln!(self.out, "{}", line.trim_end_matches('\n'));
+    }
+
+    /// Writes a line for people to stdout at once.
+    fn say(&mut self, text: impl Display) {
+        let _ = writeln!(self.out, "{text}").and_then(|()| self.out.flush());
     }
 
     /// Writes a line to stderr.
@@ -218,7 +217,7 @@ fn dispatch(command: Command, console: &mut Console<'_>) -> Result<Exit, Failure
     match command {
         Command::Run(command) => command.run(console),
         Command::Check(command) => Ok(command.run(console)),
-        Command::Demo(command) => command.run(),
+        Command::Demo(command) => command.run(console),
         Command::Config(command) => command.run(console),
         Command::Key(command) => command.run(console),
         Command::Url(command) => command.run(console),

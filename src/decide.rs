@@ -22,6 +22,7 @@ mod problem;
 mod rates;
 mod reads;
 mod rego;
+mod trial;
 pub mod watch;
 mod yaml;
 
@@ -42,6 +43,7 @@ use crate::refusal::Refusal;
 pub use engine::Decide;
 pub use explain::{Explanation, Outcome};
 pub use problem::PolicyProblem;
+pub use rego::Tested;
 
 /// What a message is about, as policy sees it.
 #[derive(Debug, Clone)]

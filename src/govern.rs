@@ -231,3 +231,6 @@ fn quota(rate: Rate) -> Quota {
         .unwrap_or_else(|| Quota::per_second(rate.requests))
         .allow_burst(rate.burst)
 }
+
+#[cfg(test)]
+mod tests;

@@ -315,6 +315,24 @@ impl Caller {
     }
 }
 
+/// A caller who is only imagined, to ask policy about. A permit wants an `Arc<Caller>`, which nothing here gives.
+#[derive(Debug)]
+pub struct Imagined(Caller);
+
+impl Imagined {
+    /// The caller that `who` would be with a proof of this kind.
+    #[must_use]
+    pub fn new(who: &config::Static, kind: Proof) -> Self {
+        Self(Caller::configured(who, Authentication::by(kind)))
+    }
+
+    /// The caller, for a question.
+    #[must_use]
+    pub fn caller(&self) -> &Caller {
+        &self.0
+    }
+}
+
 /// A caller made up for a test of another room.
 #[cfg(test)]
 pub(crate) fn caller_for_test(tenant: &str, user: &str, roles: &[&str]) -> Caller {

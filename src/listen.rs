@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use pingora::apps::{HttpPersistentSettings, HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp};
-use pingora::listeners::TcpSocketOptions;
+use pingora::listeners::{L4BufferSettings, ListenerConfig};
 use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::{H2Options, default_h2_options};
@@ -29,6 +29,12 @@ use pingora::services::listening::Service;
 
 use crate::config::Listener;
 use crate::gateway::Gate;
+
+/// Buffers of a connection. Pingora's own hold 64 KiB for each, also while it is idle; a header and most answers go
+/// through these in one piece, and larger bodies past them.
+const BUFFERS: L4BufferSettings = L4BufferSettings { read: Some(4096), write: Some(4096) };
+/// The same under TLS: a record has up to 16 KiB.
+const TLS_BUFFERS: L4BufferSettings = L4BufferSettings { read: Some(17 * 1024), write: Some(4096) };
 
 /// A socket that is bound, and how it is to be served.
 #[derive(Debug)]
@@ -83,12 +89,10 @@ pub async fn serve(
     for Bound { listener, socket, address } in bound {
         let name = address.to_string();
         sockets.add(name.clone(), socket.into_raw_fd());
-        match &listener.tls {
-            Some(files) => {
-                service.add_tls_with_settings(&name, None::<TcpSocketOptions>, tls::settings(files)?)
-            }
-            None => service.add_tcp(&name),
-        }
+        service.add_listener(match &listener.tls {
+            Some(files) => ListenerConfig::tcp(name).l4_buffer(TLS_BUFFERS).tls(tls::settings(files)?),
+            None => ListenerConfig::tcp(name).l4_buffer(BUFFERS),
+        });
     }
     let sockets = Arc::new(parking_lot::Mutex::new(sockets));
     service.start_service(Some(sockets), shutdown, 1).await;

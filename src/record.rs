@@ -33,6 +33,7 @@ mod mac;
 pub mod metrics;
 mod outcome;
 mod queue;
+pub mod read;
 mod recover;
 mod segment;
 pub mod trace;
@@ -142,7 +143,7 @@ impl Record {
             return Err(Refusal::NotRecorded);
         }
         let body = line::intent(&intent, &self.macs);
-        let written = self.queue.intent(&body).map_err(|_| Refusal::NotRecorded)?;
+        let (written, wake) = self.queue.intent(&body).map_err(|_| Refusal::NotRecorded)?;
         let mut entry = Entry {
             queue: Arc::clone(&self.queue),
             health: Arc::clone(&self.health),
@@ -151,6 +152,10 @@ impl Record {
             opened: Instant::now(),
             closed: false,
         };
+        if let Some(wake) = wake {
+            tokio::task::yield_now().await;
+            drop(wake);
+        }
         match tokio::time::timeout(self.timeout, written).await {
             Ok(Ok(())) => Ok(entry),
             Ok(Err(_)) => {

@@ -148,6 +148,10 @@ fn bind_admin(config: &Config) -> Result<Option<(std::net::TcpListener, SocketAd
     let failed = |why| CannotListen::Bind { address, why };
     let socket = std::net::TcpListener::bind(address).map_err(failed)?;
     let address = socket.local_addr().map_err(failed)?;
+    // For commands of the same configuration; without it they say that they do not find the gate.
+    if let Err(error) = std::fs::write(config.admin_address(), address.to_string()) {
+        tracing::warn!(%error, "The admin listener's address could not be left in the state directory");
+    }
     Ok(Some((socket, address)))
 }
 

@@ -59,7 +59,9 @@ impl Admin {
         let reasons = Arc::new(Mutex::new(Vec::new()));
         let told = Arc::clone(&reasons);
         let state = AdminState {
+            notes: Arc::new(Vec::new),
             reasons: Arc::new(move || told.lock().unwrap().clone()),
+            notes: Arc::new(Vec::new),
             metrics: Arc::new(|| "portcullis_audit_up 1\n".to_owned()),
             config: Arc::new(|| json!({"api_key": "***"})),
             urls: Arc::new(Kept::default()),
@@ -93,7 +95,7 @@ const JSON: (&str, &str) = ("content-type", "application/json");
 #[tokio::test]
 async fn readiness_says_why_not_and_liveness_goes_on() {
     let admin = Admin::start();
-    assert_eq!(admin.get("/readyz").await, (200, json!({"ready": true, "reasons": []})));
+    assert_eq!(admin.get("/readyz").await, (200, json!({"ready": true, "reasons": [], "notes": []})));
     admin.reasons.lock().unwrap().push(Reason { what: "audit", why: "the disk is full".to_owned() });
     let (status, body) = admin.get("/readyz").await;
     assert_eq!((status, &body["reasons"][0]["why"]), (503, &json!("the disk is full")));

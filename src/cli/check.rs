@@ -1,11 +1,13 @@
 //! `portcullis check`: all mistakes at once.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::json;
 
+use super::policy::alone;
 use super::{Console, Exit};
-use crate::config::{BadConfig, Config, Warning};
+use crate::config::{BadConfig, Config, Policy, Warning};
+use crate::decide::Decide;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Check {
@@ -33,18 +35,18 @@ impl Check {
             (Some(file), _) => Some(file),
             (None, None) => Some(PathBuf::from("portcullis.yaml")),
         };
-        let mut directory = self.policies;
+        let mut policy = self.policies.map(alone);
         if let Some(file) = file {
             match Config::load(&file, console.env) {
                 Ok((config, warnings)) => {
-                    directory = directory.or(Some(config.policy.directory));
+                    policy = policy.or(Some(config.policy));
                     found.warnings = warnings;
                 }
                 Err(errors) => found.errors = errors,
             }
         }
-        if let Some(directory) = directory {
-            found.policies = policies(&directory);
+        if let Some(policy) = policy {
+            found.policies = policies(&policy);
         }
         found.tell(console)
     }
@@ -78,14 +80,8 @@ impl Found {
     }
 }
 
-/// The mistakes in a policy directory, as `file:line:column: what; fix`. NOT WIRED: `Decide::load` answers here; until then
-/// only what can be seen from outside is said.
-fn policies(directory: &Path) -> Vec<String> {
-    match directory.is_dir() {
-        true => Vec::new(),
-        false => vec![format!(
-            "{}: there is no such directory; name the directory of the policies",
-            directory.display()
-        )],
-    }
+/// The mistakes in a policy directory, as `file:line:column: what; fix`; its tests are run as well.
+fn policies(policy: &Policy) -> Vec<String> {
+    let loaded = Decide::load(policy);
+    loaded.err().unwrap_or_default().iter().map(ToString::to_string).collect()
 }

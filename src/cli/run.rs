@@ -58,7 +58,7 @@ pub(super) fn not_started(errors: Vec<StartError>) -> Failure {
 }
 
 /// SIGTERM or SIGINT.
-async fn until_told() -> Result<(), Failure> {
+pub(super) async fn until_told() -> Result<(), Failure> {
     let failed =
         |error: std::io::Error| Failure::new(format!("no signals can be awaited: {error}"), "try again");
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;

@@ -35,10 +35,28 @@ fn portcullis(arguments: &[&str], input: &str) -> Ran {
     Ran { exit, out: String::from_utf8(out).unwrap(), err: String::from_utf8(err).unwrap() }
 }
 
+/// Ana may read, and her region is hers.
+const POLICY: &str = r#"package mcp.authz
+
+default allow := false
+
+allow if {
+	input.caller.user == "ana"
+	input.tool.class == "read"
+}
+
+rules contains "readers" if allow
+
+constraints["region"] := {"const": "EMEA"} if allow
+
+test_a_stranger_may_not if not allow with input as {"caller": {"user": "eve"}}
+"#;
+
 /// A directory with a configuration whose admin listener is at `admin`, as a gate that ran leaves it.
 fn installed(admin: &str) -> (tempfile::TempDir, String) {
     let directory = tempfile::tempdir().unwrap();
     std::fs::create_dir(directory.path().join("policies")).unwrap();
+    std::fs::write(directory.path().join("policies/authz.rego"), POLICY).unwrap();
     let text = format!(
         "servers: {{erp: {{url: http://127.0.0.1:9101/mcp}}}}\n\
          admin: {admin}\n\
@@ -232,4 +250,82 @@ fn accounts_are_listed_without_their_secrets() {
 fn completions_are_printed_for_a_shell() {
     let ran = portcullis(&["completions", "bash"], "");
     assert!(ran.exit == Exit::Done && ran.out.contains("_portcullis()"));
+}
+
+#[test]
+fn a_url_is_made_listed_and_revoked_where_no_gate_runs() {
+    let (_directory, file) = installed("off");
+    let create = ["url", "create", "--config", &file, "--tenant", "acme", "--server", "erp"];
+    let made = portcullis(&[&create[..], &["--methods", "read,create", "--note", "a week"]].concat(), "");
+    assert_eq!(made.exit, Exit::Done, "{}", made.err);
+    assert!(made.out.starts_with("http://127.0.0.1:8080/mcp/"), "{}", made.out);
+    let list = ["url", "list", "--config", &file, "--tenant", "acme", "--output", "json"];
+    let listed = portcullis(&list, "");
+    let urls: Value = serde_json::from_str(&listed.out).unwrap();
+    assert_eq!((&urls[0]["note"], &urls[0]["methods"]), (&json!("a week"), &json!(["read", "create"])));
+    assert!(!listed.out.contains(made.out.trim().rsplit('/').next().unwrap()), "the token is shown once");
+    let id = urls[0]["id"].as_str().unwrap();
+    let of = |tenant| ["url", "revoke", "--config", &file, "--tenant", tenant, id];
+    assert_eq!(portcullis(&of("globex"), "").exit, Exit::Failed, "it is another tenant's");
+    assert_eq!(portcullis(&of("acme"), "").out, format!("revoked {id}\n"));
+    assert_eq!(portcullis(&list, "").out, "[]\n");
+}
+
+#[test]
+fn a_url_that_leads_nowhere_is_not_made() {
+    let (_directory, file) = installed("off");
+    let create = |tenant, server| {
+        portcullis(&["url", "create", "--config", &file, "--tenant", tenant, "--server", server], "")
+    };
+    assert!(create("acme", "epr").err.starts_with("error: there is no server `epr`; configured are: erp\n"));
+    let ran = create("amce", "erp");
+    assert_eq!(ran.exit, Exit::Failed);
+    assert!(ran.err.starts_with("error: tenant `amce` has no account at `erp`"), "{}", ran.err);
+}
+
+#[test]
+fn a_secret_is_sealed_where_no_gate_runs() {
+    let (directory, file) = installed("off");
+    let ran = portcullis(&["account", "set-secret", "--config", &file, "acme", "erp"], "hunter2\n");
+    assert_eq!((ran.exit, ran.out.as_str()), (Exit::Done, "sealed for acme at erp\n"), "{}", ran.err);
+    let store = std::fs::read(directory.path().join("state/portcullis.redb")).unwrap();
+    assert!(!String::from_utf8_lossy(&store).contains("hunter2"));
+}
+
+#[test]
+fn policy_tests_are_told_one_by_one() {
+    let (directory, _) = installed("off");
+    let policies = directory.path().join("policies");
+    let ran = portcullis(&["policy", "test", policies.to_str().unwrap()], "");
+    assert_eq!(
+        (ran.exit, ran.out.as_str()),
+        (Exit::Done, "pass  test_a_stranger_may_not\n1 passed, 0 failed\n")
+    );
+    let wrong = "package wrong_test\n\ntest_all_may if data.mcp.authz.allow\n";
+    std::fs::write(policies.join("wrong_test.rego"), wrong).unwrap();
+    let ran = portcullis(&["policy", "test", policies.to_str().unwrap()], "");
+    assert_eq!(ran.exit, Exit::Failed);
+    assert!(
+        ran.out.contains("FAIL  test_all_may\n") && ran.out.contains("wrong_test.rego:3:"),
+        "{}",
+        ran.out
+    );
+    assert!(ran.out.ends_with("1 passed, 1 failed\n"), "{}", ran.out);
+}
+
+#[test]
+fn policy_explains_who_may_what_and_why_not() {
+    let (_directory, file) = installed("off");
+    let explain = |user: &str, tool: &str, more: &[&str]| {
+        let asked = ["policy", "explain", "--config", &file, "--tenant", "acme", "--server", "erp"];
+        portcullis(&[&asked[..], &["--user", user, "--tool", tool], more].concat(), "")
+    };
+    let ran = explain("ana", "list_invoices", &[]);
+    let told = "allowed\nrule        readers\nconstraint  region: {\"const\":\"EMEA\"}\n";
+    assert!(ran.exit == Exit::Done && ran.out.starts_with(told), "{} {}", ran.out, ran.err);
+    let ran = explain("ana", "list_invoices", &["--arguments", r#"{"region": "US"}"#]);
+    assert_eq!(ran.exit, Exit::Denied);
+    assert!(ran.out.contains("refused     argument `region` is outside what you may use"), "{}", ran.out);
+    let ran = explain("eve", "list_invoices", &["--attribute", "region=EMEA"]);
+    assert!(ran.exit == Exit::Denied && ran.out.starts_with("hidden"), "{}", ran.out);
 }

@@ -162,7 +162,7 @@ impl Create {
                 jiff::SignedDuration::try_from(after).ok().and_then(|after| now.checked_add(after).ok())
             }
         };
-        match end {
+        match end.and_then(|end| end.round(jiff::Unit::Second).ok()) {
             Some(end) if end > now => Ok(Some(end)),
             Some(_) => Err(Failure::new("the URL would have ended already", "give a time that is to come")),
             None => Err(Failure::new("`--expires` is too far away", "give a shorter time, such as `7d`")),

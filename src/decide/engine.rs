@@ -74,8 +74,10 @@ impl Decide {
             return Err(sorted(found));
         }
         let ready = Rego::ready(&bundle, &defined, config.timeout);
-        problems.extend(rego::test(&bundle, &serving));
-        problems.extend(rego::test(&bundle, &tests));
+        match rego::test(&bundle, &serving.iter().chain(&tests).collect::<Vec<_>>()) {
+            Ok(tested) => problems.extend(tested.into_iter().filter_map(|test| test.problem)),
+            Err(broken) => problems.push(broken),
+        }
         match ready {
             Ok(rego) if problems.is_empty() => Ok(Self {
                 rego,

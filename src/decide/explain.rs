@@ -25,13 +25,15 @@ pub struct Explanation {
     pub cost: f64,
     /// Extra fields for the audit.
     pub annotations: Map<String, Value>,
+    /// Why the question's arguments are refused, where they are.
+    pub refusal: Option<String>,
     /// Why policy could not decide, where it could not.
     pub failure: Option<String>,
     /// The policy.
     pub revision: Revision,
 }
 
-/// How a question ends, arguments aside.
+/// How a question ends; without arguments in it, arguments aside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
@@ -54,12 +56,15 @@ impl Decide {
         match verdicts {
             Ok((call, list)) => {
                 let hidden = question.subject.used_by().is_some() && !list.allow;
-                let outcome = match (call.allow, hidden) {
+                let given = question.arguments.filter(|_| call.allow && !hidden);
+                let held = given.map_or(Ok(()), |given| call.constraints.hold(Some(given)));
+                let outcome = match (call.allow && held.is_ok(), hidden) {
                     (_, true) => Outcome::Hidden,
                     (true, false) => Outcome::Allowed,
                     (false, false) => Outcome::Denied,
                 };
-                Explanation::of(&call, outcome)
+                let refusal = held.err().map(|refusal| refusal.to_string());
+                Explanation { refusal, ..Explanation::of(&call, outcome) }
             }
             Err(failure) => Explanation {
                 outcome: Outcome::Failed,
@@ -69,6 +74,7 @@ impl Decide {
                 redact: Vec::new(),
                 cost: 0.0,
                 annotations: Map::new(),
+                refusal: None,
                 failure: Some(failure.to_string()),
                 revision: self.revision().clone(),
             },
@@ -87,6 +93,7 @@ impl Explanation {
             redact: verdict.redact.clone(),
             cost: verdict.cost,
             annotations: verdict.annotations.clone(),
+            refusal: None,
             failure: None,
             revision: verdict.revision.clone(),
         }

@@ -173,25 +173,38 @@ fn tree(text: &Text) -> Result<Module, String> {
     Ok(Module::read(&text.file, &text.text, ast.pointer("/0/ast").unwrap_or(&serde_json::Value::Null)))
 }
 
+/// A `test_…` rule that was run.
+#[derive(Debug, Clone)]
+pub struct Tested {
+    /// Its file.
+    pub file: String,
+    /// Its name.
+    pub name: String,
+    /// Why it fails; `None`: it passes.
+    pub problem: Option<PolicyProblem>,
+}
+
 /// Runs every `test_…` rule, as `opa test` does: it passes when it is exactly true.
-pub(in crate::decide) fn test(bundle: &Bundle, modules: &[Module]) -> Vec<PolicyProblem> {
+///
+/// # Errors
+/// The modules do not make an engine.
+pub(in crate::decide) fn test(bundle: &Bundle, modules: &[&Module]) -> Result<Vec<Tested>, PolicyProblem> {
     let texts: Vec<Text> = bundle.modules.iter().chain(&bundle.tests).cloned().collect();
-    let mut engine = match build(texts.iter(), &bundle.data.to_string()) {
-        Ok(engine) => engine,
-        Err(e) => return vec![located(&e, &texts)],
-    };
-    let mut problems = Vec::new();
+    let mut engine =
+        build(texts.iter(), &bundle.data.to_string()).map_err(|error| located(&error, &texts))?;
+    let mut tested = Vec::new();
     for module in modules {
         let mut done = Vec::new();
         for rule in module.rules.iter().filter(|rule| is_test(&rule.name)) {
             if !done.contains(&&rule.name) {
                 done.push(&rule.name);
                 let failed = failure(&mut engine, module, &rule.name, &texts);
-                problems.extend(failed.map(|what| PolicyProblem::new(&module.file, rule.at, what, "")));
+                let problem = failed.map(|what| PolicyProblem::new(&module.file, rule.at, what, ""));
+                tested.push(Tested { file: module.file.clone(), name: rule.name.join("."), problem });
             }
         }
     }
-    problems
+    Ok(tested)
 }
 
 fn is_test(name: &[String]) -> bool {

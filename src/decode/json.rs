@@ -256,3 +256,42 @@ impl<'de> Visitor<'de> for Members {
         Ok(found)
     }
 }
+
+/// Reads the members of an object as [`Members`] does, and of the member of that name the elements as well, so that a
+/// long list is read once.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct MembersAndList(pub(super) &'static str);
+
+/// Members, and the elements of one of them where it is there. It stands among the members as `null`.
+pub(super) type Listed<'de> = (Vec<(Cow<'de, str>, &'de RawValue)>, Option<Vec<&'de RawValue>>);
+
+impl<'de> DeserializeSeed<'de> for MembersAndList {
+    type Value = Listed<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for MembersAndList {
+    type Value = Listed<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object with a list")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+        let (mut seen, mut found, mut list) = (Seen::default(), Vec::new(), None);
+        while let Some(key) = members.next_key_seed(Key)? {
+            seen.insert(key.clone())?;
+            let value = if key == self.0 {
+                list = Some(members.next_value()?);
+                RawValue::NULL
+            } else {
+                members.next_value()?
+            };
+            found.push((key, value));
+        }
+        Ok((found, list))
+    }
+}

@@ -200,6 +200,21 @@ impl<'a> Fields<'a> {
         Ok(Self { members: json::read(raw.get(), json::Members)? })
     }
 
+    /// Reads the members of an object and, in the same pass, the elements of its member `list`, which stands among the
+    /// members as `null`.
+    ///
+    /// # Errors
+    /// As [`Fields::read`]; or the list is not there or no array, or another key could be taken for it.
+    pub fn with_list(raw: &'a RawValue, list: &'static str) -> Result<(Self, Vec<&'a RawValue>), BadReply> {
+        if !json::is_object(raw) {
+            return Err(bad("not an object"));
+        }
+        let (members, elements) = json::read(raw.get(), json::MembersAndList(list))?;
+        let fields = Self { members };
+        fields.unmistakable(list)?;
+        elements.map(|elements| (fields, elements)).ok_or_else(|| bad("the list is not there"))
+    }
+
     /// The members, in their order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
         self.members.iter().map(|(name, value)| (&**name, *value))

@@ -45,6 +45,15 @@ pub fn set(document: &[u8], path: &[&str], value: &RawValue) -> Result<Vec<u8>, 
     replaced(text, edit, &new)
 }
 
+/// `document` with `part`, which was read from it, replaced by `new`, which is JSON; `None` where it is no part of it.
+#[must_use]
+pub fn put(document: &[u8], part: &RawValue, new: &str) -> Option<Vec<u8>> {
+    let part = part.get().as_bytes();
+    let start = part.as_ptr().addr().checked_sub(document.as_ptr().addr())?;
+    let end = start.checked_add(part.len())?;
+    Some([document.get(..start)?, new.as_bytes(), document.get(end..)?].concat())
+}
+
 /// `document` without the member at `path`; `None` where there is none.
 ///
 /// # Errors

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST};
+use http::header::{AsHeaderName, CONTENT_ENCODING, CONTENT_TYPE, HOST};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use pingora::http::RequestHeader;
 use pingora::protocols::http::client::HttpSession;
@@ -47,8 +47,6 @@ pub struct Exchange {
     deadline: Instant,
     /// The status of the answer.
     pub status: StatusCode,
-    /// The headers of the answer.
-    pub headers: HeaderMap,
 }
 
 impl std::fmt::Debug for Exchange {
@@ -59,6 +57,9 @@ impl std::fmt::Debug for Exchange {
             .finish_non_exhaustive()
     }
 }
+
+/// What came of one attempt: the session with the head of the answer read.
+type Attempt = Result<(HttpSession, StatusCode), Failure>;
 
 /// Where an attempt failed, which decides whether it may be repeated.
 struct Failure {
@@ -75,64 +76,41 @@ impl Exchange {
     ) -> Result<Self, Refusal> {
         let deadline = Instant::now() + endpoint.timeouts.total;
         let attempt = async {
-            match Self::attempt(&forward, endpoint, &peer, &request, deadline).await {
-                (Ok(exchange), _) => Ok(exchange),
+            match attempt(&forward, endpoint, &peer, &request).await {
+                (Ok(answered), _) => Ok(answered),
                 (Err(failure), true) if !failure.sent || request.retry == Retry::Harmless => {
-                    Self::attempt(&forward, endpoint, &peer, &request, deadline).await.0
+                    attempt(&forward, endpoint, &peer, &request).await.0
                 }
                 (Err(failure), _) => Err(failure),
             }
         };
-        match tokio::time::timeout_at(deadline, attempt).await {
-            Ok(done) => done.map_err(|failure| failure.refusal),
-            Err(_) => Err(Refusal::TimedOut { server: endpoint.server.clone() }),
-        }
-    }
-
-    /// One attempt; the second value says whether it went over a connection from the pool.
-    async fn attempt(
-        forward: &Arc<Forward>,
-        endpoint: &Endpoint,
-        peer: &HttpPeer,
-        request: &Request,
-        deadline: Instant,
-    ) -> (Result<Self, Failure>, bool) {
-        let connected = forward.connector.get_http_session(peer).await;
-        let (mut session, reused) = match connected {
-            Ok(connected) => connected,
-            Err(error) => {
-                let refusal = unreachable(&endpoint.server, &error);
-                return (Err(Failure { sent: false, refusal }), false);
-            }
+        let (session, status) = match tokio::time::timeout_at(deadline, attempt).await {
+            Ok(done) => done.map_err(|failure| failure.refusal)?,
+            Err(_) => return Err(Refusal::TimedOut { server: endpoint.server.clone() }),
         };
-        session.set_read_timeout(Some(endpoint.timeouts.read));
-        session.set_write_timeout(Some(endpoint.timeouts.read));
-        let mut sent = false;
-        match write_and_read_head(&mut session, endpoint, request, &mut sent).await {
-            Ok((status, headers)) => {
-                let (forward, peer, server) = (Arc::clone(forward), peer.clone(), endpoint.server.clone());
-                (Ok(Self { forward, session, peer, server, deadline, status, headers }), reused)
-            }
-            Err(error) => {
-                let refusal = broken(&endpoint.server, &error);
-                // A time-out is the server's doing, not the pool's.
-                let stale = reused && !matches!(refusal, Refusal::TimedOut { .. });
-                (Err(Failure { sent, refusal }), stale)
-            }
-        }
+        Ok(Self { forward, session, peer, server: endpoint.server.clone(), deadline, status })
     }
 
-    /// The media type of the answer, without parameters, lower case.
+    /// The first value of a header of the answer.
     #[must_use]
-    pub fn media_type(&self) -> Option<String> {
-        let value = self.headers.get(CONTENT_TYPE)?.to_str().ok()?;
-        Some(value.split(';').next()?.trim().to_ascii_lowercase())
+    pub fn header(&self, name: impl AsHeaderName) -> Option<&HeaderValue> {
+        self.session.response_header()?.headers.get(name)
+    }
+
+    /// Whether the answer is of this media type, whatever its parameters.
+    #[must_use]
+    pub fn is_media(&self, media: &str) -> bool {
+        let essence = |value: &HeaderValue| {
+            let essence = value.to_str().ok()?.split(';').next()?.trim();
+            Some(essence.eq_ignore_ascii_case(media))
+        };
+        self.header(CONTENT_TYPE).and_then(essence).unwrap_or(false)
     }
 
     /// Whether the answer is encoded although `identity` was asked for.
     #[must_use]
     pub fn is_encoded(&self) -> bool {
-        self.headers.get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity")
+        self.header(CONTENT_ENCODING).is_some_and(|coding| coding != "identity")
     }
 
     /// The next piece of the body, `None` at its end.
@@ -231,12 +209,40 @@ impl Whole {
     }
 }
 
+/// One attempt; the second value says whether it went over a connection from the pool.
+async fn attempt(
+    forward: &Forward,
+    endpoint: &Endpoint,
+    peer: &HttpPeer,
+    request: &Request,
+) -> (Attempt, bool) {
+    let (mut session, reused) = match forward.connector.get_http_session(peer).await {
+        Ok(connected) => connected,
+        Err(error) => {
+            let refusal = unreachable(&endpoint.server, &error);
+            return (Err(Failure { sent: false, refusal }), false);
+        }
+    };
+    session.set_read_timeout(Some(endpoint.timeouts.read));
+    session.set_write_timeout(Some(endpoint.timeouts.read));
+    let mut sent = false;
+    match write_and_read_head(&mut session, endpoint, request, &mut sent).await {
+        Ok(status) => (Ok((session, status)), reused),
+        Err(error) => {
+            let refusal = broken(&endpoint.server, &error);
+            // A time-out is the server's doing, not the pool's.
+            let stale = reused && !matches!(refusal, Refusal::TimedOut { .. });
+            (Err(Failure { sent, refusal }), stale)
+        }
+    }
+}
+
 async fn write_and_read_head(
     session: &mut HttpSession,
     endpoint: &Endpoint,
     request: &Request,
     sent: &mut bool,
-) -> Result<(StatusCode, HeaderMap), Box<Error>> {
+) -> Result<StatusCode, Box<Error>> {
     let header = header(endpoint, request, matches!(session, HttpSession::H2(_)))?;
     session.write_request_header(Box::new(header)).await?;
     // From here on the server may have all of it, whatever the write says.
@@ -251,7 +257,7 @@ async fn write_and_read_head(
             return Err(Error::explain(ErrorType::InvalidHTTPHeader, "no response header"));
         };
         if !head.status.is_informational() {
-            return Ok((head.status, head.headers.clone()));
+            return Ok(head.status);
         }
     }
 }

@@ -49,7 +49,7 @@ impl Gateway {
         let endpoint = self.endpoint(way.caller.tenant(), &way.server)?;
         let reply = self.shared.forward.send(endpoint, permit, slot, lease, request).await?;
         let kind = kind(&reply, way)?;
-        let session = reply.exchange.headers.get(SESSION).cloned();
+        let session = reply.exchange.header(SESSION).cloned();
         let status = reply.exchange.status;
         match kind {
             Kind::Nothing => {
@@ -204,14 +204,19 @@ fn kind(reply: &Reply, way: &Way) -> Result<Kind, Refusal> {
     }
     let message = reply.permit.message();
     let answers = message.id.is_some() && !matches!(message.action, Action::Respond);
-    match (exchange.media_type().as_deref(), exchange.status.is_success()) {
-        (Some("text/event-stream"), true) => Ok(Kind::Events),
-        (Some("application/json"), _) if answers => Ok(Kind::Document),
-        (_, false) if exchange.status == StatusCode::NOT_FOUND && way.session.is_some() => {
+    let success = exchange.status.is_success();
+    if success && exchange.is_media("text/event-stream") {
+        return Ok(Kind::Events);
+    }
+    if answers && exchange.is_media("application/json") {
+        return Ok(Kind::Document);
+    }
+    match success {
+        false if exchange.status == StatusCode::NOT_FOUND && way.session.is_some() => {
             Err(Refusal::UnknownSession)
         }
-        (_, true) if !answers => Ok(Kind::Nothing),
-        (_, _) => {
+        true if !answers => Ok(Kind::Nothing),
+        true | false => {
             Err(Refusal::BadAnswer { server: server(), what: "it is neither JSON nor an event stream" })
         }
     }
@@ -228,7 +233,7 @@ fn rejected(reply: &Reply, way: &Way) -> Refusal {
 }
 
 fn patience(reply: &Reply) -> Option<Duration> {
-    let seconds = reply.exchange.headers.get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
+    let seconds = reply.exchange.header(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
     Some(Duration::from_secs(seconds).min(MOST_PATIENCE))
 }
 

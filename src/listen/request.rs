@@ -82,12 +82,7 @@ fn check(session: &ServerSession, listen: &Listen) -> Result<(), Refusal> {
 }
 
 fn has_bare_line_feed(raw: &[u8]) -> bool {
-    let mut before = b'\n';
-    raw.iter().any(|byte| {
-        let bare = *byte == b'\n' && before != b'\r';
-        before = *byte;
-        bare
-    })
+    memchr::memchr_iter(b'\n', raw).any(|at| !raw.get(..at).is_some_and(|before| before.ends_with(b"\r")))
 }
 
 fn host(session: &ServerSession, listen: &Listen) -> Result<(), Refusal> {

@@ -1,8 +1,9 @@
 //! The way from a call to the one thread that writes: bounded for what may be refused, never dropping what may not.
 //!
-//! # Why naps
-//! Waking a thread costs more than writing a line. While calls come, the writer naps for [`NAP`] between batches and only
-//! an intent, which somebody waits for, wakes it; outcomes and refusals ride along. An idle gate's writer sleeps.
+//! # Why calls are gathered
+//! Waking a thread and writing a file cost more than the line. The first call that brings an intent therefore lets the
+//! other tasks that are ready go first, and wakes the writer for all of them with its [`Wake`]. Outcomes and refusals,
+//! for which nobody waits, ride along, for [`NAP`] at most. An idle gate's writer sleeps.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,6 +12,9 @@ use tokio::sync::oneshot;
 
 /// How long an outcome may wait for company.
 const NAP: Duration = Duration::from_millis(2);
+
+/// So many intents are company enough.
+const MANY: usize = 32;
 
 /// After so long without a line the writer looks whether all is well.
 const SLEEP: Duration = Duration::from_secs(1);
@@ -80,9 +84,27 @@ enum Writer {
 struct State {
     batch: Batch,
     writer: Writer,
+    /// How many of the lines are intents.
+    intents: usize,
+    /// The writer is to take what there is.
+    due: bool,
     closed: bool,
     /// Lines that the writer has taken and keeps for better times.
     kept: usize,
+}
+
+/// Wakes the writer when it is dropped, and so also when the call that holds it is given up.
+#[derive(Debug)]
+#[must_use]
+pub(super) struct Wake<'q>(&'q Queue);
+
+impl Drop for Wake<'_> {
+    fn drop(&mut self) {
+        let state = self.0.lock();
+        if !state.batch.items.is_empty() {
+            self.0.call(state);
+        }
+    }
 }
 
 /// The queue.
@@ -96,25 +118,49 @@ pub(super) struct Queue {
 impl Queue {
     /// A queue in which at most `capacity` lines wait; outcomes always find room, for each was preceded by an intent.
     pub(super) fn new(capacity: usize) -> Self {
-        let state = State { batch: Batch::default(), writer: Writer::Busy, closed: false, kept: 0 };
+        let state = State {
+            batch: Batch::default(),
+            writer: Writer::Busy,
+            intents: 0,
+            due: false,
+            closed: false,
+            kept: 0,
+        };
         Self { state: Mutex::new(state), wake: Condvar::new(), capacity }
     }
 
-    /// Takes an intent; what is returned resolves when it is written, and fails when it is not.
-    pub(super) fn intent(&self, body: &[u8]) -> Result<oneshot::Receiver<()>, NotTaken> {
+    /// Takes an intent; what is returned first resolves when it is written, and fails when it is not. Whoever gets a
+    /// [`Wake`] holds it while others that are ready bring theirs, and no longer.
+    pub(super) fn intent(
+        &self,
+        body: &[u8],
+    ) -> Result<(oneshot::Receiver<()>, Option<Wake<'_>>), NotTaken> {
         let (waiter, written) = oneshot::channel();
-        self.push_bounded(body, Some(waiter))?;
-        Ok(written)
+        let mut state = self.room()?;
+        state.intents += 1;
+        let intents = state.intents;
+        state.batch.push(body, Some(waiter));
+        if intents == MANY {
+            self.call(state);
+        }
+        Ok((written, (intents == 1).then_some(Wake(self))))
     }
 
     /// Takes a refusal.
     pub(super) fn refusal(&self, body: &[u8]) -> Result<(), NotTaken> {
-        self.push_bounded(body, None)
+        let state = self.room()?;
+        self.add(state, body);
+        Ok(())
     }
 
     /// Takes an outcome.
     pub(super) fn outcome(&self, body: &[u8]) -> Result<(), NotTaken> {
-        self.push(self.lock(), body, None)
+        let state = self.lock();
+        if state.closed {
+            return Err(NotTaken::Closed);
+        }
+        self.add(state, body);
+        Ok(())
     }
 
     /// How many lines wait.
@@ -143,10 +189,15 @@ impl Queue {
             Some(patience) => self.wait(state, Writer::Naps, patience),
             None => {
                 let state = self.wait(state, Writer::Naps, NAP);
-                self.wait(state, Writer::Sleeps, SLEEP)
+                match state.batch.items.is_empty() {
+                    true => self.wait(state, Writer::Sleeps, SLEEP),
+                    false => state,
+                }
             }
         };
         state.writer = Writer::Busy;
+        state.due = false;
+        state.intents = 0;
         std::mem::swap(&mut state.batch, batch);
         if state.closed && batch.items.is_empty() { More::End } else { More::Lines }
     }
@@ -158,7 +209,7 @@ impl Queue {
         at_most: Duration,
     ) -> MutexGuard<'a, State> {
         let until = Instant::now() + at_most;
-        while state.batch.items.is_empty() && !state.closed {
+        while !state.due && !state.closed {
             state.writer = as_one_who;
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -169,35 +220,31 @@ impl Queue {
         state
     }
 
-    fn push_bounded(&self, body: &[u8], waiter: Option<oneshot::Sender<()>>) -> Result<(), NotTaken> {
-        let state = self.lock();
-        if state.batch.items.len().saturating_add(state.kept) >= self.capacity {
-            return Err(NotTaken::Full);
+    /// Adds a line for which nobody waits.
+    fn add(&self, mut state: MutexGuard<'_, State>, body: &[u8]) {
+        state.batch.push(body, None);
+        if state.writer == Writer::Sleeps {
+            self.call(state);
         }
-        self.push(state, body, waiter)
     }
 
-    fn push(
-        &self,
-        mut state: MutexGuard<'_, State>,
-        body: &[u8],
-        waiter: Option<oneshot::Sender<()>>,
-    ) -> Result<(), NotTaken> {
-        if state.closed {
-            return Err(NotTaken::Closed);
-        }
-        let wakes = match state.writer {
-            Writer::Busy => false,
-            Writer::Naps => waiter.is_some(),
-            Writer::Sleeps => true,
-        };
-        state.batch.push(body, waiter);
-        if wakes {
+    /// Has the writer take what there is.
+    fn call(&self, mut state: MutexGuard<'_, State>) {
+        state.due = true;
+        if state.writer != Writer::Busy {
             state.writer = Writer::Busy;
             drop(state);
             self.wake.notify_one();
         }
-        Ok(())
+    }
+
+    /// The state, where one more line may wait.
+    fn room(&self) -> Result<MutexGuard<'_, State>, NotTaken> {
+        let state = self.lock();
+        if state.batch.items.len().saturating_add(state.kept) >= self.capacity {
+            return Err(NotTaken::Full);
+        }
+        if state.closed { Err(NotTaken::Closed) } else { Ok(state) }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

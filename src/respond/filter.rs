@@ -13,7 +13,7 @@ use crate::credential::Lease;
 use crate::decide::Permit;
 use crate::decode::reply::{self, Fields, Outcome, Reply};
 use crate::decode::{Action, ListKind, RequestId, TaskVerb, Version, splice};
-use crate::respond::list::{self, Sight};
+use crate::respond::list::{Listed, Sight};
 use crate::respond::redact::Redaction;
 
 /// Judges what a server sends back for one permitted message.
@@ -118,14 +118,14 @@ impl Filter {
             }
             Outcome::Result(result) => result,
         };
+        if let Action::List(kind) = &self.permit.message().action {
+            return self.list(data, result, *kind, sight);
+        }
         let Ok(fields) = Fields::read(result) else {
             return Judged::dropped("its result has a key twice");
         };
-        let is_error = fields.get("isError").is_some_and(|flag| flag.get() == "true");
-        let mut judged = Judged {
-            ending: Some(if is_error { Ending::ToolError } else { Ending::Ok }),
-            ..Judged::passing(self.result(data, result, sight))
-        };
+        let mut judged =
+            Judged { ending: Some(ended(&fields)), ..Judged::passing(self.result(data, result)) };
         match &self.permit.message().action {
             Action::Initialize { .. } => {
                 judged.opened = text(&fields, "protocolVersion").and_then(|v| Version::parse(&v))
@@ -136,9 +136,8 @@ impl Filter {
         judged
     }
 
-    fn result(&self, data: &[u8], result: &RawValue, sight: &impl Sight) -> Passed {
+    fn result(&self, data: &[u8], result: &RawValue) -> Passed {
         let changed = match &self.permit.message().action {
-            Action::List(kind) => self.list(result, *kind, sight).map(Some),
             Action::CallTool(_)
             | Action::ReadResource { .. }
             | Action::GetPrompt { .. }
@@ -146,6 +145,7 @@ impl Filter {
             Action::Initialize { .. }
             | Action::Discover
             | Action::Ping
+            | Action::List(_)
             | Action::Subscribe { .. }
             | Action::Unsubscribe { .. }
             | Action::Complete(_)
@@ -159,23 +159,19 @@ impl Filter {
         };
         match changed {
             Ok(None) => Passed::AsIs,
-            Ok(Some(changed)) => splice::set(data, &["result"], &changed)
-                .map_or(Passed::Dropped("its result cannot be replaced"), |bytes| {
-                    Passed::Changed(bytes.into())
-                }),
+            Ok(Some(changed)) => with_result(data, result, changed.get()),
             Err(why) => Passed::Dropped(why),
         }
     }
 
-    fn list(
-        &self,
-        result: &RawValue,
-        kind: ListKind,
-        sight: &impl Sight,
-    ) -> Result<Box<RawValue>, &'static str> {
+    fn list(&self, data: &[u8], result: &RawValue, kind: ListKind, sight: &impl Sight) -> Judged {
         let message = self.permit.message();
         let first = !matches!(splice::get(&message.bytes, &["params", "cursor"]), Ok(Some(_)));
-        list::filter(result, kind, first, message.era, sight).ok_or("its list cannot be read")
+        let Some(listed) = Listed::read(result, kind) else {
+            return Judged { ending: Some(Ending::Ok), ..Judged::dropped("its list cannot be read") };
+        };
+        let passed = with_result(data, result, &listed.filtered(first, message.era, sight));
+        Judged { ending: Some(ended(&listed.fields)), ..Judged::passing(passed) }
     }
 
     fn redacted(&self, result: &RawValue) -> Result<Option<Box<RawValue>>, &'static str> {
@@ -218,6 +214,19 @@ impl Filter {
             true => Judged::passing(Passed::AsIs),
             false => Judged::dropped("policy does not know this notification, or hides what it is about"),
         }
+    }
+}
+
+/// The message with another result.
+fn with_result(data: &[u8], result: &RawValue, new: &str) -> Passed {
+    splice::put(data, result, new)
+        .map_or(Passed::Dropped("its result cannot be replaced"), |bytes| Passed::Changed(bytes.into()))
+}
+
+fn ended(fields: &Fields<'_>) -> Ending {
+    match fields.get("isError").is_some_and(|flag| flag.get() == "true") {
+        true => Ending::ToolError,
+        false => Ending::Ok,
     }
 }
 

@@ -26,39 +26,46 @@ pub(crate) trait Sight {
     fn tools_changed(&self);
 }
 
-/// The result of a list without what the caller may not see; `None` where it is not such a result, which must then not
-/// be passed on.
-pub(in crate::respond) fn filter(
-    result: &RawValue,
+/// A result of a list, read.
+pub(in crate::respond) struct Listed<'a> {
+    pub fields: Fields<'a>,
+    items: Vec<&'a RawValue>,
     kind: ListKind,
-    first: bool,
-    era: Era,
-    sight: &impl Sight,
-) -> Option<Box<RawValue>> {
-    let members = Fields::read(result).ok()?;
-    let name = member_of(kind);
-    members.get(name)?;
-    let items = members.list(name).ok()?;
-    let last = members.get("nextCursor").is_none();
-    let kept = kept(kind, &Page { tools: &items, first, last }, sight);
-    let mut object = Object::sized(result.get().len() + 64);
-    for (key, value) in members.iter() {
-        match key {
-            key if key == name => object.add_array(key, kept.iter().map(|item| item.get())),
-            // What is filtered for one caller must not be served to another from a cache on the way.
-            "cacheScope" => object.add(key, "\"private\""),
-            key => object.add(key, value.get()),
-        }
+    size: usize,
+}
+
+impl<'a> Listed<'a> {
+    /// Reads a result; `None` where it is not such a list, which must then not be passed on.
+    pub(in crate::respond) fn read(result: &'a RawValue, kind: ListKind) -> Option<Self> {
+        let (fields, items) = Fields::with_list(result, member_of(kind)).ok()?;
+        Some(Self { fields, items, kind, size: result.get().len() })
     }
-    if era == Era::Modern {
-        if members.get("cacheScope").is_none() {
-            object.add("cacheScope", "\"private\"");
+
+    /// The same as JSON, without what the caller may not see. `first`: it was asked for without a cursor.
+    pub(in crate::respond) fn filtered(&self, first: bool, era: Era, sight: &impl Sight) -> String {
+        let last = self.fields.get("nextCursor").is_none();
+        let kept = kept(self.kind, &Page { tools: &self.items, first, last }, sight);
+        let mut object = Object::sized(self.size + 64);
+        for (key, value) in self.fields.iter() {
+            match key {
+                key if key == member_of(self.kind) => {
+                    object.add_array(key, kept.iter().map(|item| item.get()));
+                }
+                // What is filtered for one caller must not be served to another from a cache on the way.
+                "cacheScope" => object.add(key, "\"private\""),
+                key => object.add(key, value.get()),
+            }
         }
-        if members.get("ttlMs").is_none() {
-            object.add("ttlMs", "0");
+        if era == Era::Modern {
+            if self.fields.get("cacheScope").is_none() {
+                object.add("cacheScope", "\"private\"");
+            }
+            if self.fields.get("ttlMs").is_none() {
+                object.add("ttlMs", "0");
+            }
         }
+        object.into_text()
     }
-    object.finish()
 }
 
 fn member_of(kind: ListKind) -> &'static str {

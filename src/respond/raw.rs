@@ -47,7 +47,7 @@ impl Object {
     /// Adds one member that is an array of `values`, each JSON.
     pub(in crate::respond) fn add_array<'v>(&mut self, key: &str, values: impl Iterator<Item = &'v str>) {
         self.key(key);
-        self.text.push_str(&array(values));
+        push_array(&mut self.text, values);
     }
 
     fn key(&mut self, key: &str) {
@@ -63,15 +63,26 @@ impl Object {
     }
 
     /// The object as JSON.
-    pub(in crate::respond) fn finish(mut self) -> Option<Box<RawValue>> {
+    pub(in crate::respond) fn finish(self) -> Option<Box<RawValue>> {
+        RawValue::from_string(self.into_text()).ok()
+    }
+
+    /// The object as the text of JSON, not read again: it is made of JSON.
+    pub(in crate::respond) fn into_text(mut self) -> String {
         self.text.push('}');
-        RawValue::from_string(self.text).ok()
+        self.text
     }
 }
 
 /// An array of `values`, each JSON.
 pub(in crate::respond) fn array<'v>(values: impl Iterator<Item = &'v str>) -> String {
-    let mut text = String::from("[");
+    let mut text = String::new();
+    push_array(&mut text, values);
+    text
+}
+
+fn push_array<'v>(text: &mut String, values: impl Iterator<Item = &'v str>) {
+    text.push('[');
     for (index, value) in values.enumerate() {
         if index > 0 {
             text.push(',');
@@ -79,5 +90,4 @@ pub(in crate::respond) fn array<'v>(values: impl Iterator<Item = &'v str>) -> St
         text.push_str(value);
     }
     text.push(']');
-    text
 }

@@ -293,3 +293,6 @@ fn headers<S>(refusal: &Refusal, mut answer: Answer<S>) -> Answer<S> {
 fn seconds(wait: Duration) -> u64 {
     (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
 }
+
+#[cfg(test)]
+mod tests;

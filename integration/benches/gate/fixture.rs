@@ -35,6 +35,12 @@ impl Scenario {
         }
     }
 
+    /// Whether it is measured on this target: cold decisions and forced disks only for a small call.
+    pub fn is_for(self, target: &str) -> bool {
+        let everywhere = target != Kind::Cold.name() && target != Kind::Synced.name();
+        everywhere || matches!(self, Self::Call300)
+    }
+
     /// The request as JSON.
     pub fn body(self) -> String {
         match self {
@@ -71,6 +77,39 @@ fn call(note: &str) -> String {
 
 fn request(method: &str, params: serde_json::Value) -> String {
     json!({ "jsonrpc": "2.0", "id": 7, "method": method, "params": params }).to_string()
+}
+
+/// Gates of the benchmark; each has files of its own.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Every decision is kept.
+    Warm,
+    /// No decision is kept.
+    Cold,
+    /// As `Warm`, and each audit line is on the disk before its call is forwarded. The others force the disk ten times a
+    /// second: what one disk needs for that says nothing about the gate.
+    Synced,
+    /// As `Warm`, for a call of 4 MiB.
+    Large,
+}
+
+impl Kind {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Warm => "gate warm",
+            Self::Cold => "gate cold",
+            Self::Synced => "gate synced",
+            Self::Large => "gate large",
+        }
+    }
+
+    fn cache(self) -> usize {
+        if self == Self::Cold { 0 } else { 100_000 }
+    }
+
+    fn fsync(self) -> &'static str {
+        if self == Self::Synced { "always" } else { "100ms" }
+    }
 }
 
 /// Files of the benchmark, and the token of its caller.
@@ -128,8 +167,9 @@ impl Fixture {
         .into_bytes()
     }
 
-    /// A configuration for a gate at `address` before `server`, which keeps so many decisions.
-    pub fn config(&self, name: &str, cache: usize, address: SocketAddr, server: SocketAddr) -> PathBuf {
+    /// The configuration of a gate at `address` before `server`.
+    pub fn config(&self, kind: Kind, address: SocketAddr, server: SocketAddr) -> PathBuf {
+        let (name, cache, fsync) = (kind.name(), kind.cache(), kind.fsync());
         let text = format!(
             r#"
 listen: [{{address: "{address}"}}]
@@ -153,8 +193,8 @@ rates:
   tenant: {{requests: 100000000, per: 1m, burst: 1000000}}
   user: {{requests: 100000000, per: 1m, burst: 1000000}}
   tools: {{"list_*": {{requests: 100000000, per: 1m, burst: 1000000}}}}
-audit: {{directory: audit-{name}}}
-state: {{directory: state-{name}}}
+audit: {{directory: "audit of {name}", fsync: {fsync}}}
+state: {{directory: "state of {name}"}}
 "#
         );
         let path = self.directory.path().join(format!("{name}.yaml"));

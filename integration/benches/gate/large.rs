@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use super::fixture::{Fixture, call_of};
+use super::fixture::{Fixture, Kind, call_of};
 use super::load;
 use super::process::Target;
 
@@ -14,7 +14,7 @@ const MOST: usize = 4 * 1024 * 1024;
 /// By how many times the size of a call of 4 MiB a gate's resident memory grows at most while it passes. The gate is a
 /// fresh one: what an earlier call has left free would hide it.
 pub fn copies(fixture: &Fixture, server: SocketAddr) -> f64 {
-    let gate = Target::gate(fixture, "large", 1_000, server);
+    let gate = Target::gate(fixture, Kind::Large, server);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         for length in [60, 100 * 1024] {

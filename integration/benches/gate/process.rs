@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use super::fixture::Fixture;
+use super::fixture::{Fixture, Kind};
 
 const ROLE: &str = "PORTCULLIS_BENCH_ROLE";
 
@@ -81,10 +81,9 @@ impl Target {
         Self { child: Some(child), address }.ready()
     }
 
-    /// A gate that keeps so many decisions; `name` tells its files from those of others.
-    pub fn gate(fixture: &Fixture, name: &str, cache: usize, server: SocketAddr) -> Self {
+    pub fn gate(fixture: &Fixture, kind: Kind, server: SocketAddr) -> Self {
         let address = free_address();
-        let config = fixture.config(name, cache, address, server);
+        let config = fixture.config(kind, address, server);
         let child = start(&format!("gate|{}", config.display()));
         Self { child: Some(child), address }.ready()
     }

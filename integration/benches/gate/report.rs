@@ -57,22 +57,29 @@ impl Report {
         median(pairs.map(|(this, bare)| this.cpu_us / bare.cpu_us).collect())
     }
 
-    pub fn print(&self, idle_stream_bytes: f64, streams: usize, large_call_copies: f64) {
+    /// Prints the medians.
+    pub fn table(&self) {
         println!(
-            "{:<16} {:<10} {:>9} {:>9} {:>8} {:>8} {:>8}",
-            "scenario", "target", "CPU µs", "req/s", "p50 µs", "p99 µs", "RSS MiB"
+            "{:<16} {:<12} {:>9} {:>9} {:>8} {:>8} {:>8} {:>8}",
+            "scenario", "target", "CPU µs", "by bare", "req/s", "p50 µs", "p99 µs", "RSS MiB"
         );
         for (scenario, target) in self.samples.keys() {
             let figure = |of: fn(&Sample) -> f64| self.median(scenario, target, of);
             println!(
-                "{scenario:<16} {target:<10} {:>9.1} {:>9.0} {:>8.0} {:>8.0} {:>8.1}",
+                "{scenario:<16} {target:<12} {:>9.1} {:>9.2} {:>8.0} {:>8.0} {:>8.0} {:>8.1}",
                 figure(|s| s.cpu_us),
+                self.ratio(scenario, target),
                 figure(|s| s.per_second),
                 figure(|s| s.p50_us),
                 figure(|s| s.p99_us),
                 figure(|s| s.rss_mib),
             );
         }
+    }
+
+    /// Prints the medians, and last the line of JSON.
+    pub fn print(&self, idle_stream_bytes: f64, streams: usize, large_call_copies: f64) {
+        self.table();
         println!("idle streams: {streams} open, {:.0} bytes of resident memory each", idle_stream_bytes);
         println!("a call of 4 MiB: the gate's memory grows by {large_call_copies:.2} times its size at most");
         let p99 = |target| self.median("half_load", target, |sample| sample.p99_us);

@@ -72,3 +72,13 @@ fn values_of_an_array_stay_as_they_were() {
     assert_eq!(array([]).get(), "[]");
     assert_eq!(string("a\"\n").get(), "\"a\\\"\\n\"");
 }
+
+#[test]
+fn a_part_of_a_document_is_put_in_place_and_a_stranger_is_not() {
+    let document = br#"{"a": 1, "b" : {"c":[1.0, 2]} }"#;
+    let value: std::collections::BTreeMap<String, &RawValue> = serde_json::from_slice(document).unwrap();
+    let changed = put(document, value["b"], "[]").unwrap();
+    assert_eq!(changed, br#"{"a": 1, "b" : [] }"#);
+    let stranger: Box<RawValue> = serde_json::from_str("1").unwrap();
+    assert_eq!(put(document, &stranger, "2"), None);
+}
