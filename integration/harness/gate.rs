@@ -49,6 +49,15 @@ impl House {
         house
     }
 
+    /// A copy of this directory, without what an earlier run has left there.
+    #[must_use]
+    pub fn copied(from: &Path) -> Self {
+        let house = Self { directory: TempDir::new().expect("a directory") };
+        copy(from, house.directory.path());
+        drop(fs::remove_dir_all(house.path(".state")));
+        house
+    }
+
     /// A path in it.
     #[must_use]
     pub fn path(&self, name: &str) -> PathBuf {
@@ -93,7 +102,8 @@ impl House {
     /// Every line of the audit chain so far, oldest first.
     #[must_use]
     pub fn audit(&self) -> Vec<Value> {
-        let mut files = files(&self.path("audit"));
+        let places = ["audit", ".state/audit"];
+        let mut files: Vec<_> = places.iter().flat_map(|place| files(&self.path(place))).collect();
         files.retain(|f| !f.file_name().is_some_and(|n| n.to_string_lossy().starts_with("HEAD")));
         files.sort();
         let text: String = files.iter().filter_map(|f| fs::read_to_string(f).ok()).collect();

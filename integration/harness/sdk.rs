@@ -1,6 +1,6 @@
 //! Servers and agents made with the official SDKs.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Once;
 
@@ -152,6 +152,26 @@ impl Client {
         (Self::TypeScript1, Mode::Legacy),
     ];
 
+    /// All these agents play the same steps, at the same time.
+    pub async fn all_play(
+        agents: impl IntoIterator<Item = (Self, Mode)>,
+        url: &str,
+        bearer: Option<&'static str>,
+        steps: Value,
+    ) -> Vec<(Self, Mode, Seen)> {
+        let mut playing = tokio::task::JoinSet::new();
+        for (client, mode) in agents {
+            let (url, steps) = (url.to_owned(), steps.clone());
+            playing.spawn(async move { (client, mode, client.plays(mode, &url, bearer, steps).await) });
+        }
+        playing.join_all().await
+    }
+
+    /// Every agent in the modes that a server of the legacy era can follow.
+    pub fn of_the_legacy_era() -> impl Iterator<Item = (Self, Mode)> {
+        Self::ALL.into_iter().filter(|(_, mode)| *mode != Mode::Modern)
+    }
+
     /// Plays the steps (see integration/clients/python_client.py) at this endpoint.
     pub async fn plays(self, mode: Mode, url: &str, bearer: Option<&str>, steps: Value) -> Seen {
         let headers = bearer.map_or(json!({}), |b| json!({"Authorization": format!("Bearer {b}")}));
@@ -182,15 +202,17 @@ impl Client {
     }
 }
 
-fn python(script: &str) -> Command {
-    program(&target().join("tools/python/bin/python"), script)
+/// A Python program, run with the packages of the tests.
+#[must_use]
+pub fn python(script: impl AsRef<Path>) -> Command {
+    program(&target().join("tools/python/bin/python"), script.as_ref())
 }
 
 fn node(script: &str) -> Command {
-    program(&PathBuf::from("node"), script)
+    program(&PathBuf::from("node"), script.as_ref())
 }
 
-fn program(program: &PathBuf, script: &str) -> Command {
+fn program(program: &PathBuf, script: &Path) -> Command {
     set_up();
     let mut command = Command::new(program);
     command

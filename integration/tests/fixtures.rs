@@ -26,8 +26,8 @@ async fn every_agent_talks_with_every_sample_server() {
     ]);
     for kind in [Server::Python, Server::TypeScript] {
         let server = SdkServer::start(kind);
-        for (client, mode) in Client::ALL {
-            let seen = client.plays(mode, &server.url, Some("sesame"), steps.clone()).await;
+        let everyone = Client::all_play(Client::ALL, &server.url, Some("sesame"), steps.clone());
+        for (_, mode, seen) in everyone.await {
             let legacy = mode == Mode::Legacy;
             assert_eq!(seen.ok(0)["protocol"], if legacy { "2025-11-25" } else { "2026-07-28" });
             assert_eq!(seen.ok(1)["tools"].as_array().expect("tools").len(), 9);
@@ -50,8 +50,7 @@ async fn the_everything_server_of_npm_answers() {
     let server = SdkServer::start(Server::Everything);
     let steps =
         json!([{"do": "list_tools"}, {"do": "call_tool", "name": "echo", "arguments": {"message": "hi"}}]);
-    for (client, mode) in Client::ALL.into_iter().filter(|(_, mode)| *mode != Mode::Modern) {
-        let seen = client.plays(mode, &server.url, None, steps.clone()).await;
+    for (_, _, seen) in Client::all_play(Client::of_the_legacy_era(), &server.url, None, steps).await {
         assert!(seen.ok(1)["tools"].as_array().expect("tools").len() > 5);
         assert!(seen.ok(2)["content"][0]["text"].to_string().contains("hi"));
     }
@@ -66,8 +65,7 @@ async fn the_recording_server_answers_every_agent() {
         {"do": "read_resource", "uri": "file:///pub/a"},
         {"do": "get_prompt", "name": "hello"},
     ]);
-    for (client, mode) in Client::ALL {
-        let seen = client.plays(mode, &upstream.url, None, steps.clone()).await;
+    for (client, mode, seen) in Client::all_play(Client::ALL, &upstream.url, None, steps).await {
         assert_eq!(seen.ok(1)["tools"].as_array().expect("tools").len(), 6, "{client:?} {mode:?}");
         assert_eq!(seen.ok(2)["content"][0]["text"], "safe m");
         assert_eq!(seen.ok(3)["contents"][0]["text"], "the text");

@@ -61,12 +61,7 @@ async fn every_agent_works_with(kind: Server) {
     let server = SdkServer::start_with(kind, &[("EXPECTED_CREDENTIAL", "Authorization: Bearer key-of-a")]);
     let gate = gate(&server);
     let url = gate.server("sample");
-    let mut playing = tokio::task::JoinSet::new();
-    for (client, mode) in Client::ALL {
-        let url = url.clone();
-        playing.spawn(async move { (client, mode, client.plays(mode, &url, Some(KEY_BOB), steps()).await) });
-    }
-    for (client, mode, seen) in playing.join_all().await {
+    for (client, mode, seen) in Client::all_play(Client::ALL, &url, Some(KEY_BOB), steps()).await {
         println!("{client:?} {mode:?} through the gate to {kind:?}");
         check(mode, &seen);
     }
@@ -128,8 +123,10 @@ async fn the_everything_server_of_npm_is_narrowed_to_one_tool() {
         {"do": "call_tool", "name": "echo", "arguments": {"message": "hi"}},
         {"do": "call_tool", "name": "get-sum", "arguments": {"a": 1, "b": 2}},
     ]);
-    for (client, mode) in Client::ALL.into_iter().filter(|(_, mode)| *mode != Mode::Modern) {
-        let seen = client.plays(mode, &gate.server("sample"), Some(KEY_BOB), steps.clone()).await;
+    let url = gate.server("sample");
+    for (client, mode, seen) in
+        Client::all_play(Client::of_the_legacy_era(), &url, Some(KEY_BOB), steps).await
+    {
         let tools = seen.ok(1)["tools"].as_array().expect("tools");
         assert!(tools.len() == 1 && tools[0]["name"] == "echo", "{client:?} {mode:?}: {tools:?}");
         assert!(seen.ok(2)["content"].to_string().contains("hi"));
@@ -140,10 +137,8 @@ async fn the_everything_server_of_npm_is_narrowed_to_one_tool() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_without_a_credential_learns_that_it_needs_one() {
     let std = Std::start();
-    for (client, mode) in Client::ALL {
-        let seen = client
-            .plays(mode, &std.gate.server("up"), None, json!([{"do": "call_tool", "name": "safe"}]))
-            .await;
+    let steps = json!([{"do": "call_tool", "name": "safe"}]);
+    for (client, mode, seen) in Client::all_play(Client::ALL, &std.gate.server("up"), None, steps).await {
         assert!(
             seen.step(0).get("error").is_some() || seen.step(1).get("error").is_some(),
             "{client:?} {mode:?}: {seen:?}"
