@@ -172,7 +172,7 @@ impl Gateway {
     fn way(&self, head: &Head, caller: Arc<Caller>, call: &mut Call) -> Result<Way, Refusal> {
         let name = match (&head.target, caller.scope()) {
             (Target::ScopedUrl(_), Some(scope)) => &scope.server,
-            (Target::Server(name), _) => name,
+            (Target::Server(name) | Target::OnlyServer(name), _) => name,
             (Target::ScopedUrl(_), None) => return Err(Refusal::UnknownUrl),
         };
         let server = self.config.servers.get(name).ok_or(Refusal::NoSuchPath)?;

@@ -105,7 +105,7 @@ impl Identify {
     pub async fn caller(&self, head: &Head) -> Result<Arc<Caller>, Refusal> {
         match &head.target {
             Target::ScopedUrl(token) => self.holder(token, head).await,
-            Target::Server(_) => self.direct(head).await,
+            Target::Server(_) | Target::OnlyServer(_) => self.direct(head).await,
         }
     }
 

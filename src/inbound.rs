@@ -48,8 +48,10 @@ impl Head {
 pub enum Target {
     /// `/mcp/<token>`: whoever holds the URL. The token never reaches a log.
     ScopedUrl(Secret),
-    /// `/servers/<name>/mcp`, or `/mcp` where the configuration has a single server.
+    /// `/servers/<name>/mcp`.
     Server(ServerName),
+    /// `/mcp`, where the configuration has a single server.
+    OnlyServer(ServerName),
 }
 
 /// A client certificate (RFC 5280), read once per connection.

@@ -26,8 +26,8 @@ impl Gateway {
         }
         self.shared.metrics.refused(call.method, refusal);
         let resource = match target {
-            Some(Target::Server(name)) if self.config.servers.len() > 1 => Resource::Server(name),
-            _ => Resource::Mcp,
+            Some(Target::Server(name)) => Resource::Server(name),
+            Some(Target::OnlyServer(_) | Target::ScopedUrl(_)) | None => Resource::Mcp,
         };
         let challenge = self.identify.challenges().header(refusal, resource);
         table::answer(refusal, &call.asked(), challenge.and_then(|text| HeaderValue::try_from(text).ok()))

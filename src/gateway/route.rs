@@ -40,7 +40,7 @@ impl Gateway {
 
     fn target(&self, path: &str) -> Result<Target, Refusal> {
         if path == "/mcp" {
-            return self.only_server().map(Target::Server);
+            return self.only_server().map(Target::OnlyServer);
         }
         if let Some(token) = path.strip_prefix("/mcp/") {
             return match token.is_empty() || token.contains('/') {
@@ -59,6 +59,7 @@ impl Gateway {
             "" | "/mcp" => None,
             path => match self.target(path)? {
                 Target::Server(name) => Some(name),
+                Target::OnlyServer(_) => None,
                 Target::ScopedUrl(_) => return Err(Refusal::NoSuchPath),
             },
         };

@@ -97,10 +97,22 @@ fn host(session: &ServerSession, listen: &Listen) -> Result<(), Refusal> {
         (None, Some(host), None) => host.to_str().map_err(|_| Refusal::ForeignHost)?,
         (None, None, None) => return Err(Refusal::BadHttp("Host is missing")),
     };
-    match listen.hosts.iter().any(|host| host.eq_ignore_ascii_case(named)) {
+    match listen.hosts.iter().any(|host| names(host, named)) {
         true => Ok(()),
         false => Err(Refusal::ForeignHost),
     }
+}
+
+/// Whether an entry of `hosts` names this `Host`. An entry without a port stands for that host at every port of ours.
+fn names(entry: &str, host: &str) -> bool {
+    entry.eq_ignore_ascii_case(host) || without_port(host).is_some_and(|name| entry.eq_ignore_ascii_case(name))
+}
+
+/// The name in `name:port` (RFC 9110 section 7.2); `None` where there is no port, or it is not clear which part is one.
+fn without_port(host: &str) -> Option<&str> {
+    let (name, port) = host.rsplit_once(':')?;
+    let one_host = name.ends_with(']') || !name.contains(':');
+    (one_host && port.parse::<u16>().is_ok() && !port.starts_with('+')).then_some(name)
 }
 
 fn origin(session: &ServerSession, listen: &Listen) -> Result<(), Refusal> {

@@ -83,8 +83,9 @@ fn row_of(refusal: &Refusal, era: Era) -> Row {
         Refusal::UnknownSession => row(404, -31404, false, WithoutId),
         Refusal::SessionRequired => row(400, -32600, false, WithoutId),
         Refusal::UnknownTool(_) => row(200, -32602, false, Error),
-        Refusal::NotFound(_) if modern => row(200, -32602, false, Error),
-        Refusal::NotFound(_) => row(200, -32002, false, Error),
+        // Only resources ever had a code of their own for it, up to 2025-11-25.
+        Refusal::NotFound("resource") if !modern => row(200, -32002, false, Error),
+        Refusal::NotFound(_) => row(200, -32602, false, Error),
         Refusal::Denied { .. } => row(200, -31403, false, ToolResult),
         Refusal::Constrained { .. } => row(200, -31403, false, ToolResult),
         Refusal::PolicyFailed => row(200, -31403, false, ToolResult),
