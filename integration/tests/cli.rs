@@ -86,7 +86,8 @@ async fn a_call_is_found_in_the_audit_with_its_outcome() {
     let std = Std::start();
     std.alice().calls("safe", json!({})).await;
     let shown = wait::until("both lines", async || {
-        let shown = std.gate.house().command(&["audit", "show", "audit", "--tool", "safe", "--output", "json"]);
+        let shown =
+            std.gate.house().command(&["audit", "show", "audit", "--tool", "safe", "--output", "json"]);
         let lines: Vec<Value> = serde_json::from_slice(&shown.stdout).ok()?;
         (lines.len() == 2).then_some(lines)
     })
@@ -97,10 +98,12 @@ async fn a_call_is_found_in_the_audit_with_its_outcome() {
 
 #[test]
 fn explain_answers_with_its_exit_code() {
-    let roles = "roles:\n  clerk:\n    - servers: [up]\n      methods: [read]\n      when: {region: caller.region}\n";
+    let roles =
+        "roles:\n  clerk:\n    - servers: [up]\n      methods: [read]\n      when: {region: caller.region}\n";
     let house = House::new(&minimal("up", "http://127.0.0.1:9/mcp"), &[("a", roles)]);
     let explain = |tool: &str, more: &[&str]| {
-        let asked = ["policy", "explain", "--tenant", "a", "--server", "up", "--roles", "clerk", "--tool", tool];
+        let asked =
+            ["policy", "explain", "--tenant", "a", "--server", "up", "--roles", "clerk", "--tool", tool];
         house.command(&[&asked[..], &["--attribute", "region=EMEA"], more].concat())
     };
     let allowed = explain("list_orders", &["--arguments", r#"{"region": "EMEA"}"#]);

@@ -30,7 +30,8 @@ fn the_demo_stays_until_it_is_told_to_go() {
 
 /// The README's block behind the mark `<!-- demo -->`.
 fn block() -> String {
-    let readme = fs::read_to_string(portcullis_integration::repository().join("README.md")).expect("a README");
+    let readme =
+        fs::read_to_string(portcullis_integration::repository().join("README.md")).expect("a README");
     let (_, rest) = readme.split_once("<!-- demo -->\n```text\n").expect("the demo's output");
     rest.split_once("```").expect("its end").0.to_owned()
 }

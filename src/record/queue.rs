@@ -131,10 +131,7 @@ impl Queue {
 
     /// Takes an intent; what is returned first resolves when it is written, and fails when it is not. Whoever gets a
     /// [`Wake`] holds it while others that are ready bring theirs, and no longer.
-    pub(super) fn intent(
-        &self,
-        body: &[u8],
-    ) -> Result<(oneshot::Receiver<()>, Option<Wake<'_>>), NotTaken> {
+    pub(super) fn intent(&self, body: &[u8]) -> Result<(oneshot::Receiver<()>, Option<Wake<'_>>), NotTaken> {
         let (waiter, written) = oneshot::channel();
         let mut state = self.room()?;
         state.intents += 1;
