@@ -15,7 +15,7 @@ pub const UPSTREAM_SECRET_A: &str = "upstream-secret-of-a-4711";
 /// The same for tenant `b`.
 pub const UPSTREAM_SECRET_B: &str = "upstream-secret-of-b-0815";
 /// An API key of bob of tenant `b`.
-pub const KEY_BOB: &str = "pk_bob_of_b_000000000000000000000001";
+pub const KEY_BOB: &str = "pck_bob_of_b_000000000000000000000001";
 
 /// The roles of both tenants.
 pub const ROLES: &str = r#"

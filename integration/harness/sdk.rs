@@ -67,10 +67,12 @@ impl SdkServer {
     #[must_use]
     pub fn start_with(kind: Server, environment: &[(&str, &str)]) -> Self {
         let directory = TempDir::new().expect("a directory");
-        let port = if kind == Server::Everything { free_port() } else { 0 };
+        let verifies = environment.iter().any(|(name, _)| *name == "TXN_JWKS_URL");
+        // What is said to a server names its URL, so one that verifies it must know its port before it starts.
+        let port = if verifies || kind == Server::Everything { free_port() } else { 0 };
         let mut command = kind.command(port);
         command.env("EXIT_WITH_PARENT", "1").env("RECORD", directory.path().join("requests.jsonl"));
-        command.envs(environment.iter().copied());
+        command.env("TXN_AUDIENCE", format!("http://127.0.0.1:{port}/mcp")).envs(environment.iter().copied());
         let mut process = Process::start(&format!("{kind:?} server"), command);
         let port = process.until("its port", |lines| lines.iter().find_map(|l| kind.ready(l, port)));
         Self { url: format!("http://127.0.0.1:{port}/mcp"), directory, _process: process }
@@ -93,8 +95,8 @@ impl SdkServer {
 impl Server {
     fn command(self, port: u16) -> Command {
         match self {
-            Self::Python => python("servers/python_server.py"),
-            Self::TypeScript => node("servers/typescript_server.mjs"),
+            Self::Python => with_port(python("servers/python_server.py"), port),
+            Self::TypeScript => with_port(node("servers/typescript_server.mjs"), port),
             Self::Everything => {
                 let mut command = node("node_modules/@modelcontextprotocol/server-everything/dist/index.js");
                 command.arg("streamableHttp").env("PORT", port.to_string());
@@ -209,7 +211,7 @@ pub fn python(script: impl AsRef<Path>) -> Command {
 }
 
 fn node(script: &str) -> Command {
-    program(&PathBuf::from("node"), script.as_ref())
+    program(&PathBuf::from("node"), Path::new(script))
 }
 
 fn program(program: &PathBuf, script: &Path) -> Command {
@@ -219,6 +221,11 @@ fn program(program: &PathBuf, script: &Path) -> Command {
         .arg(here().join(script))
         .env("NO_PROXY", "127.0.0.1,localhost")
         .env("no_proxy", "127.0.0.1,localhost");
+    command
+}
+
+fn with_port(mut command: Command, port: u16) -> Command {
+    command.arg(port.to_string());
     command
 }
 

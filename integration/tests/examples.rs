@@ -62,7 +62,7 @@ async fn the_samples_refuse_who_comes_past_the_gate() {
     let url = format!("http://{server}/mcp");
     let past = |bearer| Agent::new(&url, Some(bearer)).with("Txn-Token", "a.b.c");
     let call = json!({"query": "select * from transaction"});
-    assert_eq!(past("sample-key-omar").calls("run_suiteql", call.clone()).await.status, 401);
+    assert_eq!(past("pck_sample_omar").calls("run_suiteql", call.clone()).await.status, 401);
     assert_eq!(past("sample-netsuite-token").calls("run_suiteql", call).await.status, 401);
 }
 
@@ -177,7 +177,10 @@ fn refused(says: &str, how: &str, answer: &Answer) {
     match how {
         "hidden" => assert_eq!((answer.code(), reason), (Some(-32602), json!("unknown_tool")), "{says}"),
         "constraint" => {
-            assert!(answer.is_error_result() && answer.detail()["argument"].is_string(), "{says}: {answer:?}");
+            assert!(
+                answer.is_error_result() && answer.detail()["argument"].is_string(),
+                "{says}: {answer:?}"
+            );
         }
         other => assert_eq!(reason, other, "{says}: {answer:?}"),
     }
@@ -219,7 +222,8 @@ fn yaml(file: &PathBuf) -> Value {
 fn as_json(node: &Yaml<'_>) -> Value {
     match node {
         Yaml::Mapping(members) => {
-            let members = members.iter().map(|(k, v)| (k.as_str().expect("a text key").to_owned(), as_json(v)));
+            let members =
+                members.iter().map(|(k, v)| (k.as_str().expect("a text key").to_owned(), as_json(v)));
             Value::Object(members.collect::<Map<_, _>>())
         }
         Yaml::Sequence(items) => items.iter().map(as_json).collect(),

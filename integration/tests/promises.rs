@@ -229,7 +229,7 @@ async fn the_server_can_verify_who_called() {
     assert_eq!(head["typ"], "txntoken+jwt");
     assert_eq!(
         (&claims["tenant"], &claims["sub"], &claims["aud"]),
-        (&json!("a"), &json!("alice"), &json!("up"))
+        (&json!("a"), &json!("alice"), &json!(std.upstream.url))
     );
     assert_eq!((&claims["tctx"]["tool"], &claims["tctx"]["method"]), (&json!("safe"), &json!("tools/call")));
     let life = claims["exp"].as_u64().expect("exp") - claims["iat"].as_u64().expect("iat");

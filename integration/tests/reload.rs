@@ -66,11 +66,11 @@ async fn a_new_rate_counts_from_the_reload_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_credential_in_a_file_is_read_at_each_call() {
-    let std =
-        Std::start_with(|c| c["accounts"][0]["credential"] = json!({"bearer": {"file": "upstream.token"}}));
-    let house = std.gate.house();
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), "a secret of the day before").expect("writable");
+    let std = Std::start_with(|c| c["accounts"][0]["credential"] = json!({"bearer": {"file": file.path()}}));
     for secret in ["first-secret", "second-secret"] {
-        house.write("upstream.token", secret);
+        std::fs::write(file.path(), secret).expect("writable");
         assert!(!std.alice().calls("safe", json!({})).await.is_error_result());
         let call = std.upstream.received("tools/call").pop().expect("the call");
         assert_eq!(call.header("authorization"), [format!("Bearer {secret}")]);

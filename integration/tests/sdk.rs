@@ -154,11 +154,8 @@ async fn the_servers_verify_the_gates_statement() {
         let door =
             std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port");
         let jwks = format!("http://{door}/.well-known/jwks.json");
-        let environment = [
-            ("TXN_JWKS_URL", jwks.as_str()),
-            ("TXN_AUDIENCE", "sample"),
-            ("EXPECTED_CREDENTIAL", "Authorization: Bearer key-of-a"),
-        ];
+        let environment =
+            [("TXN_JWKS_URL", jwks.as_str()), ("EXPECTED_CREDENTIAL", "Authorization: Bearer key-of-a")];
         let server = SdkServer::start_with(kind, &environment);
         let mut config = minimal("sample", &server.url);
         config["listen"][0]["address"] = json!(door.to_string());

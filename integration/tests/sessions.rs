@@ -9,7 +9,7 @@ use portcullis_integration::sdk::{SdkServer, Server};
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 
-const KEY_EVE: &str = "pk_eve_of_a_000000000000000000000001";
+const KEY_EVE: &str = "pck_eve_of_a_000000000000000000000001";
 const ROLES: &str = "roles:\n  reader:\n    - servers: [sample]\n      tools: [\"*\"]\n";
 /// What no stock policy allows: the server may ask the caller's model.
 const SAMPLING: &str = "package mcp.authz\n\nallow if input.method == \"sampling/createMessage\"\n";
@@ -110,9 +110,11 @@ async fn a_session_is_its_callers_own_and_ends_when_they_say_so() {
 async fn what_policy_lets_a_server_ask_is_asked_and_answered() {
     let everything = Everything::start();
     let bob = everything.agent(KEY_BOB).await;
-    let mut call = Stream::calls(&bob, "trigger-sampling-request", json!({"prompt": "hi", "maxTokens": 5})).await;
+    let mut call =
+        Stream::calls(&bob, "trigger-sampling-request", json!({"prompt": "hi", "maxTokens": 5})).await;
     let asked = call.until(|message| message["method"] == "sampling/createMessage").await;
-    let words = json!({"role": "assistant", "model": "m", "content": {"type": "text", "text": "words of the model"}});
+    let words =
+        json!({"role": "assistant", "model": "m", "content": {"type": "text", "text": "words of the model"}});
     let answer = json!({"jsonrpc": "2.0", "id": asked["id"], "result": words});
     assert_eq!(bob.legacy_message(&answer).await.status, 202);
     let result = call.until(|message| message["id"] == 7).await;
