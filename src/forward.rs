@@ -40,17 +40,24 @@ impl std::fmt::Debug for Forward {
     }
 }
 
-/// What a server answers, and what was used to ask it: the place in flight is given back when all of it is dropped.
+/// What a call is made with. The place in flight is given back when it is dropped.
+#[derive(Debug)]
+pub struct Passage {
+    /// The proof that it may be made.
+    pub permit: Permit,
+    /// The place in flight.
+    pub slot: Slot,
+    /// The credential.
+    pub lease: Lease,
+}
+
+/// What a server answers, and what it was asked with.
 #[derive(Debug)]
 pub struct Reply {
     /// The answer, its head read.
     pub exchange: Exchange,
-    /// The permit that was used up.
-    pub permit: Permit,
-    /// The place in flight.
-    pub slot: Slot,
-    /// The credential that was used.
-    pub lease: Lease,
+    /// What was used up to ask.
+    pub passage: Passage,
 }
 
 /// How many idle connections are kept to servers in all.
@@ -79,14 +86,13 @@ impl Forward {
     pub async fn send(
         self: &Arc<Self>,
         endpoint: &Endpoint,
-        permit: Permit,
-        slot: Slot,
-        lease: Lease,
+        passage: Passage,
         request: Request,
     ) -> Result<Reply, Refusal> {
-        let peer = self.peer(endpoint, permit.caller().tenant(), &lease.fingerprint()).await?;
+        let peer =
+            self.peer(endpoint, passage.permit.caller().tenant(), &passage.lease.fingerprint()).await?;
         let exchange = Exchange::send(Arc::clone(self), endpoint, peer, request).await?;
-        Ok(Reply { exchange, permit, slot, lease })
+        Ok(Reply { exchange, passage })
     }
 
     async fn peer(

@@ -34,7 +34,7 @@ use crate::config::{Account, Config, Server};
 use crate::credential::Vault;
 use crate::decide::{Circumstances, Decide, Permit, Subject};
 use crate::decode::{Decoded, Era, Message, decode};
-use crate::forward::Endpoint;
+use crate::forward::{Endpoint, Passage};
 use crate::gateway::call::{Call, Way};
 use crate::gateway::open::Open;
 use crate::govern::Quotas;
@@ -124,8 +124,9 @@ impl Gateway {
             .voucher
             .vouch(&permit, &call.vouched(account.and_then(|account| account.url.as_ref())))?;
         let era = permit.message().era;
-        let request = self.request(inbound.head(), way, &permit, &lease, &token, call)?;
-        let sent = self.send(way, request, permit, slot, lease, call);
+        let passage = Passage { permit, slot, lease };
+        let request = self.request(inbound.head(), way, &passage, &token, call)?;
+        let sent = self.send(way, request, passage, call);
         match era {
             // In the modern era a client that goes away cancels; in the legacy one it may come back for the answer.
             Era::Modern => tokio::select! {

@@ -28,7 +28,7 @@ pub enum Body<S> {
     /// All of it.
     Full(Bytes),
     /// Server-sent events, one after another.
-    Events(S),
+    Events(Box<S>),
 }
 
 impl<S> Answer<S> {

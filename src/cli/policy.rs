@@ -25,7 +25,7 @@ pub(super) enum PolicyCommand {
         directory: PathBuf,
     },
     /// Ask whether a call would be allowed, and by which rules; exit 2 when denied
-    Explain(Explain),
+    Explain(Box<Explain>),
 }
 
 /// The call that is asked about.

@@ -18,7 +18,7 @@ use crate::run::desk::UrlDesk;
 #[derive(Debug, Subcommand)]
 pub(super) enum UrlCommand {
     /// Make a scoped URL; it is shown once
-    Create(Create),
+    Create(Box<Create>),
     /// List a tenant's scoped URLs
     List(List),
     /// Revoke a scoped URL at once

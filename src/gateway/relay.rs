@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use crate::decode::sse::{Event, Events, message};
 use crate::decode::{Action, Version};
-use crate::forward::{Exchange, Reply, Wait};
+use crate::forward::{Exchange, Passage, Reply, Wait};
 use crate::gateway::Gateway;
 use crate::gateway::call::Call;
 use crate::gateway::open::Open;
@@ -56,7 +56,7 @@ impl Relay {
         sight: Sight,
         call: &mut Call,
     ) -> Self {
-        let Reply { mut exchange, permit, slot, lease } = reply;
+        let Reply { mut exchange, passage: Passage { permit, slot, lease } } = reply;
         let idle = permit.server().timeouts.stream_idle;
         exchange.stream(idle);
         let standing = matches!(permit.message().action, Action::OpenStream | Action::Listen(_));
@@ -137,7 +137,7 @@ impl Relay {
 
     /// The client is gone. In the modern era that cancels the call; in the legacy era it does not, and the answer is
     /// read to its end.
-    pub async fn client_gone(mut self) {
+    pub async fn client_gone(mut self: Box<Self>) {
         if !must_answer(self.asked.era) && !self.standing {
             while self.next().await.is_some() {}
         }

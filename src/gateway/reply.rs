@@ -7,16 +7,14 @@ use bytes::Bytes;
 use http::header::RETRY_AFTER;
 use http::{HeaderName, HeaderValue, StatusCode};
 
-use crate::credential::Lease;
 use crate::decide::Permit;
 use crate::decode::{Action, Era, Version};
-use crate::forward::{Reply, Request};
+use crate::forward::{Passage, Reply, Request};
 use crate::gateway::Gateway;
 use crate::gateway::call::{Call, Way};
 use crate::gateway::relay::Relay;
 use crate::gateway::sight::Sight;
 use crate::gateway::tasks::Bound;
-use crate::govern::Slot;
 use crate::record::{Outcome, Status};
 use crate::refusal::Refusal;
 use crate::respond::filter::{Ending, Filter, Judged, Passed};
@@ -40,14 +38,12 @@ impl Gateway {
         self: &Arc<Self>,
         way: &Way,
         request: Request,
-        permit: Permit,
-        slot: Slot,
-        lease: Lease,
+        passage: Passage,
         call: &mut Call,
     ) -> Result<Answer<Relay>, Refusal> {
-        let redaction = self.redaction(way, &permit)?;
+        let redaction = self.redaction(way, &passage.permit)?;
         let endpoint = self.endpoint(way.caller.tenant(), &way.server)?;
-        let reply = self.shared.forward.send(endpoint, permit, slot, lease, request).await?;
+        let reply = self.shared.forward.send(endpoint, passage, request).await?;
         let kind = kind(&reply, way)?;
         let session = reply.exchange.header(SESSION).cloned();
         let status = reply.exchange.status;
@@ -74,7 +70,7 @@ impl Gateway {
         session: Option<HeaderValue>,
         call: &mut Call,
     ) -> Result<Answer<Relay>, Refusal> {
-        let Reply { exchange, permit, slot: _slot, lease } = reply;
+        let Reply { exchange, passage: Passage { permit, slot: _slot, lease } } = reply;
         let status = exchange.status;
         let body = exchange.body(self.config.listen.limits.answer_bytes).await?;
         let filter = Filter::new(permit, lease, redaction);
@@ -101,12 +97,12 @@ impl Gateway {
         session: Option<HeaderValue>,
         call: &mut Call,
     ) -> Result<Answer<Relay>, Refusal> {
-        let opening = matches!(reply.permit.message().action, Action::Initialize { .. });
+        let opening = matches!(reply.passage.permit.message().action, Action::Initialize { .. });
         let status = reply.exchange.status;
         let mut relay = Relay::new(Arc::clone(self), reply, redaction, self.sight(way, call), call);
         // The session's id goes into the header and is sealed with the revision that only the body tells.
         let opened = if opening { relay.until_opened().await } else { None };
-        let answer = Answer { status, headers: Vec::new(), body: Body::Events(relay) };
+        let answer = Answer { status, headers: Vec::new(), body: Body::Events(Box::new(relay)) };
         self.with_session(answer, way, session, opened)
     }
 
@@ -202,7 +198,7 @@ fn kind(reply: &Reply, way: &Way) -> Result<Kind, Refusal> {
             what: "it is encoded although `identity` was asked for",
         });
     }
-    let message = reply.permit.message();
+    let message = reply.passage.permit.message();
     let answers = message.id.is_some() && !matches!(message.action, Action::Respond);
     let success = exchange.status.is_success();
     if success && exchange.is_media("text/event-stream") {
@@ -224,9 +220,9 @@ fn kind(reply: &Reply, way: &Way) -> Result<Kind, Refusal> {
 
 /// The server did not take the credential: a token may have been revoked early, anything else needs a person.
 fn rejected(reply: &Reply, way: &Way) -> Refusal {
-    reply.lease.rejected();
+    reply.passage.lease.rejected();
     let server = way.server.name.clone();
-    match reply.lease.until() {
+    match reply.passage.lease.until() {
         Some(_) => Refusal::CredentialUnavailable { server },
         None => Refusal::NeedsReauth { server },
     }

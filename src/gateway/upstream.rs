@@ -5,10 +5,9 @@ use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use crate::catalogue::Class;
-use crate::credential::Lease;
 use crate::decide::{Permit, Subject};
 use crate::decode::{Action, Era, splice};
-use crate::forward::{Request, Retry};
+use crate::forward::{Passage, Request, Retry};
 use crate::gateway::Gateway;
 use crate::gateway::call::{Call, Way};
 use crate::inbound::Head;
@@ -25,12 +24,11 @@ impl Gateway {
         &self,
         head: &Head,
         way: &Way,
-        permit: &Permit,
-        lease: &Lease,
+        passage: &Passage,
         token: &Token,
         call: &mut Call,
     ) -> Result<Request, Refusal> {
-        let message = permit.message();
+        let message = passage.permit.message();
         let method = match &message.action {
             Action::OpenStream => Method::GET,
             Action::EndSession => Method::DELETE,
@@ -50,11 +48,11 @@ impl Gateway {
             headers.insert(SESSION, HeaderValue::from_str(session).map_err(|_| Refusal::UnknownSession)?);
         }
         token.apply(&mut headers)?;
-        lease.apply(&mut headers)?;
+        passage.lease.apply(&mut headers)?;
         let url = self.account(way).and_then(|account| account.url.as_ref()).unwrap_or(&way.server.url);
         let traceparent = call.open.as_mut().and_then(|open| open.send(url));
         let body = if method == Method::POST { traced(&message.bytes, traceparent) } else { Bytes::new() };
-        Ok(Request { method, headers, body, retry: retry(permit) })
+        Ok(Request { method, headers, body, retry: retry(&passage.permit) })
     }
 }
 

@@ -45,35 +45,35 @@ async fn a_tenant_at_its_limit_is_told_when_to_come_back_and_others_are_not_slow
     let govern = Govern::default();
     let quotas = Quotas::new(&Rates { tenant: Some(rate(2, 2)), ..Rates::default() });
     for _ in 0..2 {
-        admit(&govern, &quotas, "acme", "ana").await.unwrap();
+        let _ = admit(&govern, &quotas, "acme", "ana").await.unwrap();
     }
     let Err(Refusal::TooMany(exhausted)) = admit(&govern, &quotas, "acme", "ana").await else {
         panic!("admitted")
     };
     assert_eq!((exhausted.what, exhausted.limit, exhausted.remaining), (Limit::TenantRate, 2, 0));
     assert!(exhausted.retry > Duration::from_secs(60) && exhausted.retry <= Duration::from_secs(1800));
-    admit(&govern, &quotas, "umbrella", "ana").await.unwrap();
+    let _ = admit(&govern, &quotas, "umbrella", "ana").await.unwrap();
 }
 
 #[tokio::test]
 async fn a_users_limit_is_the_users_own() {
     let govern = Govern::default();
     let quotas = Quotas::new(&Rates { user: Some(rate(1, 1)), ..Rates::default() });
-    admit(&govern, &quotas, "acme", "ana").await.unwrap();
-    admit(&govern, &quotas, "acme", "ben").await.unwrap();
+    let _ = admit(&govern, &quotas, "acme", "ana").await.unwrap();
+    let _ = admit(&govern, &quotas, "acme", "ben").await.unwrap();
     assert!(admit(&govern, &quotas, "acme", "ana").await.is_err());
     // A user of the same name of another tenant is another user.
-    admit(&govern, &quotas, "umbrella", "ana").await.unwrap();
+    let _ = admit(&govern, &quotas, "umbrella", "ana").await.unwrap();
 }
 
 #[tokio::test]
 async fn a_new_rate_counts_from_the_next_call_on() {
     let govern = Govern::default();
     let narrow = Quotas::new(&Rates { tenant: Some(rate(1, 1)), ..Rates::default() });
-    admit(&govern, &narrow, "acme", "ana").await.unwrap();
+    let _ = admit(&govern, &narrow, "acme", "ana").await.unwrap();
     assert!(admit(&govern, &narrow, "acme", "ana").await.is_err());
     let wide = Quotas::new(&Rates { tenant: Some(rate(10, 10)), ..Rates::default() });
-    admit(&govern, &wide, "acme", "ana").await.unwrap();
+    let _ = admit(&govern, &wide, "acme", "ana").await.unwrap();
 }
 
 #[tokio::test]
@@ -93,7 +93,7 @@ async fn a_slot_is_given_back_when_its_call_is_over() {
     let Err(Refusal::TooMany(exhausted)) = take().await else { panic!("admitted") };
     assert_eq!((exhausted.what, exhausted.limit), (Limit::Slots, 1));
     drop(first);
-    take().await.unwrap();
+    let _ = take().await.unwrap();
 }
 
 #[tokio::test]
@@ -105,7 +105,7 @@ async fn a_call_waits_for_a_slot_as_long_as_it_may() {
     tokio::pin!(second);
     assert!(std::future::poll_fn(|cx| std::task::Poll::Ready(second.as_mut().poll(cx).is_pending())).await);
     drop(first);
-    second.await.unwrap();
+    let _ = second.await.unwrap();
 }
 
 #[tokio::test]
@@ -115,9 +115,9 @@ async fn counters_that_are_full_again_are_forgotten() {
         tenant: Some(Rate { per: Duration::from_nanos(1), ..rate(1, 1) }),
         ..Rates::default()
     });
-    admit(&govern, &idle, "acme", "ana").await.unwrap();
+    let _ = admit(&govern, &idle, "acme", "ana").await.unwrap();
     let busy = Quotas::new(&Rates { tenant: Some(rate(1, 1)), ..Rates::default() });
-    admit(&govern, &busy, "umbrella", "ana").await.unwrap();
+    let _ = admit(&govern, &busy, "umbrella", "ana").await.unwrap();
     govern.tidy();
     assert_eq!(govern.limiters.len(), 1);
     assert!(admit(&govern, &busy, "umbrella", "ana").await.is_err());

@@ -53,7 +53,7 @@ async fn document(
 async fn events(
     session: &mut ServerSession,
     mut header: ResponseHeader,
-    mut relay: Relay,
+    mut relay: Box<Relay>,
     limits: &Limits,
     drain: &Drain,
 ) -> Result<(), Box<Error>> {

@@ -82,7 +82,7 @@ fn fits(pattern: &str, text: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == text,
         Some((beginning, rest)) => text.strip_prefix(beginning).is_some_and(|left| {
-            (0..=left.len()).any(|at| left.is_char_boundary(at) && fits(rest, &left[at..]))
+            (0..=left.len()).filter_map(|at| left.get(at..)).any(|tail| fits(rest, tail))
         }),
     }
 }
