@@ -105,7 +105,8 @@ fn host(session: &ServerSession, listen: &Listen) -> Result<(), Refusal> {
 
 /// Whether an entry of `hosts` names this `Host`. An entry without a port stands for that host at every port of ours.
 fn names(entry: &str, host: &str) -> bool {
-    entry.eq_ignore_ascii_case(host) || without_port(host).is_some_and(|name| entry.eq_ignore_ascii_case(name))
+    entry.eq_ignore_ascii_case(host)
+        || without_port(host).is_some_and(|name| entry.eq_ignore_ascii_case(name))
 }
 
 /// The name in `name:port` (RFC 9110 section 7.2); `None` where there is no port, or it is not clear which part is one.
