@@ -116,7 +116,14 @@ impl Gateway {
             .map_err(|denied| call.denied(*denied))?;
         let (quotas, wait) = (self.quotas(way.caller.tenant()), self.config.slot_wait);
         let account = self.account(way);
-        let slot = self.shared.govern.admit(&permit, quotas, account, wait).await?;
+        let slot = match permit.message().action.is_standing() {
+            true => self.shared.govern.admit_stream(
+                &permit,
+                quotas,
+                self.config.listen.limits.streams_per_tenant,
+            )?,
+            false => self.shared.govern.admit(&permit, quotas, account, wait).await?,
+        };
         call.open = Some(self.open(&permit, &circumstances, call).await?);
         let lease = self.vault.lease(&permit).await?;
         let token = self

@@ -1,4 +1,4 @@
-//! Whether it may happen now: rates by tenant, user, agent and tool, and concurrency slots per account → [`Slot`].
+//! Whether it may happen now: rates by tenant, user, agent and tool, slots per account, streams per tenant → [`Slot`].
 //!
 //! # Why after `decide`
 //! Policy data may set the limits, and a refused call must not take a slot. The price is that a flood reaches policy,
@@ -6,6 +6,7 @@
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use dashmap::DashMap;
@@ -25,6 +26,17 @@ use crate::refusal::{Exhausted, Limit, Refusal};
 #[must_use]
 pub struct Slot {
     _place: Option<OwnedSemaphorePermit>,
+    _stream: Option<Standing>,
+}
+
+/// One standing stream of a tenant, counted until it is dropped.
+#[derive(Debug)]
+struct Standing(Arc<AtomicUsize>);
+
+impl Drop for Standing {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 /// Whose rate a limiter counts. The tenant comes first, so no counter can be reached from another.
@@ -61,6 +73,7 @@ struct Slots {
 pub struct Govern {
     limiters: DashMap<Counter, Arc<Limiter>>,
     slots: DashMap<(TenantId, ServerName), Slots>,
+    streams: DashMap<TenantId, Arc<AtomicUsize>>,
     clock: DefaultClock,
 }
 
@@ -105,7 +118,27 @@ impl Govern {
             Some(account) => self.place(account, patience).await?,
             None => None,
         };
-        Ok(Slot { _place: place })
+        Ok(Slot { _place: place, _stream: None })
+    }
+
+    /// Counts the opening of a standing stream, of which a tenant may have `most`. It may last for hours and makes no
+    /// call, so it takes no place on the account.
+    ///
+    /// # Errors
+    /// [`Refusal::TooMany`], and [`Refusal::Overloaded`] where the tenant has `most` already.
+    pub fn admit_stream(&self, permit: &Permit, quotas: &Quotas, most: usize) -> Result<Slot, Refusal> {
+        self.count(permit.caller(), &permit.server().name, permit.subject(), quotas)?;
+        let stream = self.stream(permit.caller().tenant(), most)?;
+        Ok(Slot { _place: None, _stream: Some(stream) })
+    }
+
+    fn stream(&self, tenant: &TenantId, most: usize) -> Result<Standing, Refusal> {
+        let open = Arc::clone(&self.streams.entry(tenant.clone()).or_default());
+        let one_more = |open: usize| (open < most).then_some(open + 1);
+        match open.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more) {
+            Ok(_) => Ok(Standing(open)),
+            Err(_) => Err(Refusal::Overloaded("the tenant has as many event streams open as it may")),
+        }
     }
 
     /// Counts a message that is refused before it has a permit: a flood of refused calls is a flood.

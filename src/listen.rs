@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use pingora::ErrorType;
 use pingora::apps::{HttpPersistentSettings, HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp};
 use pingora::listeners::{L4BufferSettings, ListenerConfig};
 use pingora::protocols::Stream;
@@ -140,7 +141,16 @@ impl App {
         let limits = &gateway.config().listen.limits;
         let reused = session.take_connection_user_context().is_some();
         let patience = if reused { limits.keepalive + limits.header_timeout } else { limits.header_timeout };
-        matches!(tokio::time::timeout(patience, session.read_request()).await, Ok(Ok(true)))
+        match tokio::time::timeout(patience, session.read_request()).await {
+            Ok(Ok(read)) => read,
+            Ok(Err(error)) => {
+                if *error.etype() == ErrorType::InvalidHTTPHeader {
+                    let _ = session.respond_error(400).await; // pingora logs a client that is gone
+                }
+                false
+            }
+            Err(_) => false,
+        }
     }
 }
 

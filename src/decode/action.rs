@@ -11,6 +11,14 @@ use super::{Action, Filter, Reference, ToolCall};
 use crate::name::ToolName;
 use crate::refusal::Refusal;
 
+impl Action {
+    /// Whether it opens a stream that belongs to no call: the server's own stream, or subscriptions.
+    #[must_use]
+    pub fn is_standing(&self) -> bool {
+        matches!(self, Self::OpenStream | Self::Listen(_))
+    }
+}
+
 /// What the method asks for with these params.
 pub(super) fn read(what: What, params: &Params<'_>) -> Result<Action, Refusal> {
     Ok(match what {

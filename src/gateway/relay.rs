@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::decode::Version;
 use crate::decode::sse::{Event, Events, message};
-use crate::decode::{Action, Version};
 use crate::forward::{Exchange, Passage, Reply, Wait};
 use crate::gateway::Gateway;
 use crate::gateway::call::Call;
@@ -59,7 +59,7 @@ impl Relay {
         let Reply { mut exchange, passage: Passage { permit, slot, lease } } = reply;
         let idle = permit.server().timeouts.stream_idle;
         exchange.stream(idle);
-        let standing = matches!(permit.message().action, Action::OpenStream | Action::Listen(_));
+        let standing = permit.message().action.is_standing();
         let mac = Some(gateway.shared.record.macs().begin());
         Self {
             events: Events::new(gateway.config.listen.limits.event_bytes),

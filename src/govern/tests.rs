@@ -122,3 +122,14 @@ async fn counters_that_are_full_again_are_forgotten() {
     assert_eq!(govern.limiters.len(), 1);
     assert!(admit(&govern, &busy, "umbrella", "ana").await.is_err());
 }
+
+#[test]
+fn a_tenant_has_so_many_standing_streams_and_gets_them_back() {
+    let (govern, quotas) = (Govern::default(), Quotas::default());
+    let open = |tenant: &str| govern.admit_stream(&permit(tenant, "ana"), &quotas, 1);
+    let first = open("acme").unwrap();
+    assert!(matches!(open("acme"), Err(Refusal::Overloaded(_))));
+    drop(open("umbrella").unwrap());
+    drop(first);
+    drop(open("acme").unwrap());
+}

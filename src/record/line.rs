@@ -254,7 +254,7 @@ pub(super) fn intent(intent: &Intent<'_>, macs: &Macs) -> Vec<u8> {
     let line = Line::of("intent", permit.invocation(), circumstances.source_ip, Some(permit.caller()));
     Line {
         server: Some(permit.server().name.as_str()),
-        method: Some(message.method),
+        method: (!message.method.is_empty()).then_some(message.method),
         era: Some(era(message.era)),
         protocol: circumstances.protocol,
         client: circumstances.client.as_ref().map(|(name, _)| cut(name)),
