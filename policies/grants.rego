@@ -1,69 +1,11 @@
 # METADATA
 # title: Grants
 # description: |
-#   Roles are looked up by name, and only the grants of the caller's own roles are read. A grant counts when
-#   everything it says is true and every word of it is known: `tool:` for `tools:` must not turn "these tools" into
-#   "every tool".
+#   Which of the caller's grants cover the question. The index (index.rego) says which can; the rest of what they say is
+#   looked at here.
 package mcp.authz
 
-# The grants that cover the question, by name: `acme/regional-manager/0` is that role's first grant.
-default matching := {}
-
-matching := {name: grant |
-	tool_methods[input.method]
-	scope_admits_tool
-	some role in roles
-	some position, grant in data.tenants[input.caller.tenant].roles[role]
-	some server in grant.servers
-	server_terms[server]
-	covers_tool(grant)
-	well_formed(grant)
-	name := concat("/", [input.caller.tenant, role, format_int(position, 10)])
-} if {
-	input.tool
-}
-
-matching := {name: grant |
-	resource_methods[input.method]
-	scope_admits_reading
-	some role in roles
-	some position, grant in data.tenants[input.caller.tenant].roles[role]
-	some server in grant.servers
-	server_terms[server]
-	covers_resource(grant)
-	well_formed(grant)
-	name := concat("/", [input.caller.tenant, role, format_int(position, 10)])
-} if {
-	input.resource
-}
-
-matching := {name: grant |
-	prompt_methods[input.method]
-	scope_admits_reading
-	some role in roles
-	some position, grant in data.tenants[input.caller.tenant].roles[role]
-	some server in grant.servers
-	server_terms[server]
-	covers_prompt(grant)
-	well_formed(grant)
-	name := concat("/", [input.caller.tenant, role, format_int(position, 10)])
-} if {
-	input.prompt
-}
-
-matching := {name: grant |
-	some role in roles
-	some position, grant in data.tenants[input.caller.tenant].roles[role]
-	some server in grant.servers
-	server_terms[server]
-	opens_method(grant)
-	well_formed(grant)
-	name := concat("/", [input.caller.tenant, role, format_int(position, 10)])
-} if {
-	not input.tool
-	not input.resource
-	not input.prompt
-}
+tenant := data.mcp.index.tenants[input.caller.tenant]
 
 # A scoped URL without roles of its own has the role `scoped-url`, where the tenant has one.
 roles := input.caller.roles if {
@@ -72,42 +14,107 @@ roles := input.caller.roles if {
 	input.caller.authentication.kind == "scoped_url"
 }
 
-# Tools by name, by tag, or both; then by method.
-covers_tool(grant) if {
-	names_tool(grant)
-	some method in object.get(grant, "methods", tool_kinds)
-	tool_kinds[method]
-	carries_tag(grant)
+# Servers by name, by tag (`tag:erp`), or every one (`*`).
+server_terms := {"*", input.server.name} | {concat("", ["tag:", tag]) | some tag in input.server.tags}
+
+# What the index has of the caller's roles for this server.
+shelves := [tenant.roles[role][term] | some role in roles; some term in server_terms]
+
+# The grants that cover the question, by name: `acme/regional-manager/0` is that role's first grant.
+default matching := {}
+
+matching := {name: grant |
+	tool_methods[input.method]
+	scope_admits_tool
+	some name in for_tool
+	grant := tenant.grants[name]
+	suits_tool(grant)
+} if {
+	input.tool
 }
 
-covers_resource(grant) if {
+matching := {name: grant |
+	resource_methods[input.method]
+	scope_admits_reading
+	some shelf in shelves
+	some name in shelf.resources
+	grant := tenant.grants[name]
 	names_resource(grant.resources)
-	some method in object.get(grant, "methods", reading)
-	reading[method]
+	admits(grant, reading)
+	conditions_hold(grant)
+} if {
+	input.resource
 }
 
-covers_prompt(grant) if {
+matching := {name: grant |
+	prompt_methods[input.method]
+	scope_admits_reading
+	some shelf in shelves
+	some name in shelf.prompts
+	grant := tenant.grants[name]
 	one_matches(grant.prompts, input.prompt.name)
-	some method in object.get(grant, "methods", reading)
-	reading[method]
+	admits(grant, reading)
+	conditions_hold(grant)
+} if {
+	input.prompt
 }
 
-names_tool(grant) if {
-	one_matches(grant.tools, input.tool.name)
-} else if {
-	not grant.tools
-	about_tools(grant)
+matching := {name: grant |
+	some shelf in shelves
+	some name in shelf[opened]
+	grant := tenant.grants[name]
+	conditions_hold(grant)
+} if {
+	not input.tool
+	not input.resource
+	not input.prompt
 }
 
-# A grant that names only resources or prompts has nothing to say of tools.
-about_tools(grant) if {
-	not grant.resources
-	not grant.prompts
-} else if {
-	grant.tags
-} else if {
-	grant.methods
+# The grants that name the tool, exactly or by a pattern, and those that mean every tool.
+for_tool contains name if {
+	some shelf in shelves
+	some name in shelf.named[input.tool.name]
 }
+
+for_tool contains name if {
+	some shelf in shelves
+	some name in shelf.every
+}
+
+for_tool contains name if {
+	some shelf in shelves
+	some beginning, names in shelf.beginnings
+	startswith(input.tool.name, beginning)
+	some name in names
+}
+
+for_tool contains name if {
+	some shelf in shelves
+	some pattern, names in shelf.patterns
+	glob.match(pattern, null, input.tool.name)
+	some name in names
+}
+
+suits_tool(grant) if {
+	grant == {} # it says nothing more
+} else if {
+	admits(grant, tool_kinds)
+	carries_tag(grant)
+	conditions_hold(grant)
+}
+
+# What the tool or the reading is called, in a grant's `methods`.
+admits(grant, kinds) if {
+	not grant.methods
+} else if {
+	some method in grant.methods
+	kinds[method]
+}
+
+tool_kinds := {input.tool.operation, input.tool.class}
+
+# Resources and prompts are only read.
+reading := {"get", "read"}
 
 carries_tag(grant) if {
 	not grant.tags
@@ -129,25 +136,11 @@ strays(uri) if {
 	contains(lower(uri), sign)
 }
 
-# What a grant's `methods` are compared with: the tool's operation and its class. Resources and prompts are only read.
-tool_kinds := {input.tool.operation, input.tool.class}
-
-reading := {"get", "read"}
-
-# Servers by name, by tag (`tag:erp`), or every one (`*`).
-server_terms := {"*", input.server.name} | {concat("", ["tag:", tag]) | some tag in input.server.tags}
-
-# Exact names first, by one look-up; then `list_*`, by its beginning; then patterns with a `*` elsewhere.
+# Exact names first, by one look-up; then patterns.
 one_matches(patterns, text) if {
 	text in patterns
 } else if {
-	contains(concat(" ", patterns), "*")
 	some pattern in patterns
-	[beginning, ""] = split(pattern, "*")
-	startswith(text, beginning)
-} else if {
-	contains(concat(" ", patterns), "*")
-	some pattern in patterns
-	contains(trim_suffix(pattern, "*"), "*")
+	contains(pattern, "*")
 	glob.match(pattern, null, text)
 }

@@ -5,17 +5,12 @@
 #   conditions cannot be read, say because the caller lacks the attribute, does not count.
 package mcp.authz
 
-well_formed(grant) if {
-	count(object.keys(grant) - plain_words) == 0
+conditions_hold(grant) if {
+	not grant.limits.when
 } else if {
-	count((object.keys(grant) - plain_words) - {"when", "redact"}) == 0
-	is_array(object.get(grant, "redact", []))
-	when := object.get(grant, "when", {})
-	is_object(when)
+	when := grant.limits.when
 	count(when) == count(conditions(when))
 }
-
-plain_words := {"servers", "tools", "tags", "methods", "resources", "prompts"}
 
 conditions(when) := {argument: schema | some argument, condition in when; schema := schema_of(condition)}
 
@@ -49,12 +44,10 @@ of_caller(name) := input.caller.user if {
 # Limits matter only where no grant without limits covers the question.
 default limited := []
 
-limited := [grant | some grant in matching] if count([name | some name, grant in matching; not has_limits(grant)]) == 0
-
-has_limits(grant) if {
-	grant.when
-} else if {
-	grant.redact
+limited := [grant.limits | some grant in matching] if {
+	every grant in matching {
+		grant.limits
+	}
 }
 
 # One grant without conditions lifts those of the others. Several conditions are a choice, where all speak of one and the
@@ -63,11 +56,13 @@ default constraints := {}
 
 constraints := {argument: schema |
 	some argument in arguments
-	schemas := {schema | some grant in limited; schema := schema_of(grant.when[argument])}
+	schemas := {schema | some limits in limited; schema := schema_of(limits.when[argument])}
 	schema := joined(schemas, count(arguments))
 } if {
-	count([grant | some grant in limited; not grant.when]) == 0
-	arguments := {argument | some grant in limited; some argument, _ in grant.when}
+	every limits in limited {
+		limits.when
+	}
+	arguments := {argument | some limits in limited; some argument, _ in limits.when}
 }
 
 joined(schemas, arguments) := schema if {
@@ -78,4 +73,4 @@ joined(schemas, arguments) := schema if {
 } else := {"allOf": [schema | some schema in schemas]}
 
 # Masks add up.
-redact := {mask | some grant in limited; some mask in grant.redact}
+redact := {mask | some limits in limited; some mask in limits.redact}

@@ -22,6 +22,7 @@ mod problem;
 mod rates;
 mod reads;
 mod rego;
+mod settled;
 mod trial;
 pub mod watch;
 mod yaml;

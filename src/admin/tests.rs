@@ -59,7 +59,6 @@ impl Admin {
         let reasons = Arc::new(Mutex::new(Vec::new()));
         let told = Arc::clone(&reasons);
         let state = AdminState {
-            notes: Arc::new(Vec::new),
             reasons: Arc::new(move || told.lock().unwrap().clone()),
             notes: Arc::new(Vec::new),
             metrics: Arc::new(|| "portcullis_audit_up 1\n".to_owned()),

@@ -76,7 +76,13 @@ impl Admin {
             status => {
                 let told = |key: &str| value.get(key).and_then(Value::as_str);
                 let why = told("error").map_or_else(|| format!("the gate answered {status}"), str::to_owned);
-                Err(Failure::new(why, told("hint").unwrap_or("see the gate's log")))
+                Err(Failure::new(
+                    why,
+                    told("hint").unwrap_or(match status.is_client_error() {
+                        true => "give what the gate can take; `--help` says what there is",
+                        false => "see the gate's log",
+                    }),
+                ))
             }
         }
     }

@@ -132,7 +132,8 @@ pub(super) fn brief(line: &Value) -> String {
     let word = |key: &str| line.get(key).and_then(Value::as_str);
     let time = word("time").unwrap_or_default();
     let time = time.get(..23).unwrap_or(time);
-    format!("{:>6} {time} {}", line.get("seq").unwrap_or(&Value::Null), gist(line))
+    let seq = line.get("seq").map(ToString::to_string).unwrap_or_default();
+    format!("{seq:>6} {time} {}", gist(line))
 }
 
 /// The same without its number and time.

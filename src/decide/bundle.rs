@@ -75,6 +75,11 @@ impl Bundle {
         (bundle, problems)
     }
 
+    /// Whether a data file has a value at a path of `data`.
+    pub(in crate::decide) fn defines<S: AsRef<str>>(&self, path: &[S]) -> bool {
+        path.iter().try_fold(&self.data, |value, name| value.get(name.as_ref())).is_some()
+    }
+
     fn take(&mut self, file: Found) -> Result<(), Vec<PolicyProblem>> {
         let name = file.relative.last().map_or("", String::as_str);
         if name.ends_with("_test.rego") {

@@ -12,10 +12,11 @@ use crate::decide::bundle::Bundle;
 use crate::decide::contract::{KEYS, Kind};
 use crate::decide::paths::{Call, Makes, Module, Rule, Step, dotted};
 use crate::decide::problem::{At, PolicyProblem, nearest};
+use crate::decide::rego::GATE;
 use crate::decide::{builtin, reads};
 
 /// The package that answers.
-const AUTHZ: [&str; 2] = ["mcp", "authz"];
+pub(in crate::decide) const AUTHZ: [&str; 2] = ["mcp", "authz"];
 
 /// The contract's keys that a policy defines.
 pub(in crate::decide) type Defined = BTreeSet<&'static str>;
@@ -35,6 +36,7 @@ pub(in crate::decide) fn check(
     for module in serving {
         problems.extend(names.rules_over_data(module));
         problems.extend(reserved(module));
+        problems.extend(module.rules.iter().filter_map(|rule| unsure(module, rule)));
         problems.extend(module.rules.iter().filter_map(|rule| wrong_kind(module, rule)));
         problems.extend(names.slips(module));
     }
@@ -69,11 +71,19 @@ fn no_answer(serving: &[Module]) -> PolicyProblem {
     PolicyProblem::new(file, At::START, what, format!("define `allow`; the gate reads {keys}"))
 }
 
-/// The gate's own package.
+/// Heads of which the engine could lose a part.
+fn unsure(module: &Module, rule: &Rule) -> Option<PolicyProblem> {
+    let what = "where this is undefined in one turn of the loop, what other turns gave is lost";
+    let fix = "give it a name in the body, as in `message := rule.message`, and write that name here";
+    rule.unsure.map(|at| PolicyProblem::new(&module.file, at, what, fix))
+}
+
+/// The gate's own rule.
 fn reserved(module: &Module) -> Option<PolicyProblem> {
-    let taken = module.package.first().is_some_and(|name| name == crate::decide::rego::GATE);
-    let what = format!("package `{}` is the gate's own", crate::decide::rego::GATE);
-    taken.then(|| PolicyProblem::new(&module.file, At::START, what, "give the package another name"))
+    let own = |rule: &&Rule| rule.name.first().is_some_and(|name| name == GATE);
+    let taken = module.rules.iter().filter(|_| module.package == AUTHZ).find(own)?;
+    let what = format!("`{GATE}` is the gate's own rule");
+    Some(PolicyProblem::new(&module.file, taken.at, what, "give the rule another name"))
 }
 
 fn wrong_kind(module: &Module, rule: &Rule) -> Option<PolicyProblem> {

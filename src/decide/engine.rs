@@ -73,7 +73,7 @@ impl Decide {
         if !found.is_empty() {
             return Err(sorted(found));
         }
-        let ready = Rego::ready(&bundle, &defined, config.timeout);
+        let ready = Rego::ready(&bundle, &serving, &defined, config.timeout);
         match rego::test(&bundle, &serving.iter().chain(&tests).collect::<Vec<_>>()) {
             Ok(tested) => problems.extend(tested.into_iter().filter_map(|test| test.problem)),
             Err(broken) => problems.push(broken),
@@ -250,6 +250,12 @@ impl Decide {
     #[cfg(test)]
     pub(in crate::decide) fn kept(&self) -> usize {
         self.kept.as_ref().map_or(0, Cache::len)
+    }
+
+    /// How many packages were worked out when the policy was loaded.
+    #[cfg(test)]
+    pub(in crate::decide) fn settled(&self) -> usize {
+        self.rego.settled()
     }
 
     /// What the policy reads.

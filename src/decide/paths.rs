@@ -5,6 +5,7 @@
 //! decision depends on nothing but the paths that are read, which is what makes it worth keeping. Where a path cannot
 //! be told before it runs (`input[x]`, a whole object handed to a function), everything below it counts as read.
 
+mod heads;
 mod tree;
 
 use serde_json::Value;
@@ -40,6 +41,8 @@ pub(in crate::decide) struct Rule {
     pub(in crate::decide) references: Vec<Reference>,
     /// The calls in it.
     pub(in crate::decide) calls: Vec<Call>,
+    /// Where its head may be undefined in one turn of a loop and not in another.
+    pub(in crate::decide) unsure: Option<At>,
     /// Names that stand for a path of `input` throughout the rule: `c := input.caller`.
     pub(in crate::decide) aliases: Vec<(String, Vec<Step>)>,
 }
@@ -133,7 +136,9 @@ impl Rule {
         let name: Vec<String> = steps.iter().map_while(Step::name).map(str::to_owned).collect();
         let partial = name.len() < steps.len();
         let at = place(refr);
-        let mut rule = Self { name, partial, makes, at, references: vec![], calls: vec![], aliases: vec![] };
+        let unsure = heads::unsure(body);
+        let (references, calls, aliases) = Default::default();
+        let mut rule = Self { name, partial, makes, at, references, calls, unsure, aliases };
         rule.indices(refr);
         rule.walk(body, Some("refr"));
         rule.keep_plain_aliases(body);

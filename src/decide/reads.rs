@@ -42,7 +42,8 @@ impl ReadSet {
     }
 }
 
-fn calls_passing(module: &Module) -> bool {
+/// Whether a rule calls a function whose result is another one at every call.
+pub(in crate::decide) fn calls_passing(module: &Module) -> bool {
     // A function may also be named without a call, as what `with` puts in another's place.
     let called = module.rules.iter().flat_map(|rule| rule.calls.iter().map(|call| &call.name));
     let named = module.rules.iter().flat_map(|rule| rule.references.iter().map(|r| &r.steps));

@@ -5,13 +5,16 @@
 //! answers one question at a time; engines are built from text, each with values of its own, because reference counts
 //! that threads share cost more than they save.
 //!
-//! # Why a package of the gate's own
+//! # Why a rule of the gate's own
 //! The gate wants some keys of `data.mcp.authz`, and rules that they share must run once. [`GATE`] names just the keys that
-//! the policy defines, so that nothing else in the package costs anything.
+//! the policy defines, so that nothing else in the package costs anything. It stands in the same package, where a rule
+//! is found by its name alone; a path through `data` is looked up module by module.
 
 mod answer;
+mod data;
 mod input;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
@@ -24,15 +27,16 @@ use crate::decide::bundle::{Bundle, Text};
 use crate::decide::check::Defined;
 use crate::decide::paths::Module;
 use crate::decide::problem::{At, PolicyProblem};
-use crate::decide::{Phase, Question};
+use crate::decide::rego::data::Data;
+use crate::decide::{Phase, Question, settled};
 
 pub(in crate::decide) use answer::Answer;
 
-/// The gate's own package.
-pub(in crate::decide) const GATE: &str = "portcullis_gate";
+/// The gate's own rule in `mcp.authz`.
+pub(in crate::decide) const GATE: &str = "portcullis_answer";
 
 /// What the gate evaluates.
-const ANSWER: &str = "data.portcullis_gate.answer";
+const ANSWER: &str = "data.mcp.authz.portcullis_answer";
 
 /// How long tests and the first evaluation may take: nobody waits for them.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -65,14 +69,15 @@ pub(in crate::decide) enum Failure {
 /// A policy that is ready to answer.
 pub(in crate::decide) struct Rego {
     modules: Vec<Text>,
-    data: String,
+    settled: BTreeSet<Vec<String>>,
+    data: Data,
     timeout: Duration,
     idle: Mutex<Vec<Engine>>,
 }
 
 impl std::fmt::Debug for Rego {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Rego").field("modules", &self.modules.len()).finish_non_exhaustive()
+        f.debug_struct("Rego").field("settled", &self.settled).finish_non_exhaustive()
     }
 }
 
@@ -80,12 +85,18 @@ impl Rego {
     /// Readies the serving modules of a bundle, and has them answer once.
     pub(in crate::decide) fn ready(
         bundle: &Bundle,
+        serving: &[Module],
         defined: &Defined,
         timeout: Duration,
     ) -> Result<Self, Vec<PolicyProblem>> {
-        let mut modules = bundle.modules.clone();
+        let settled = settled::packages(bundle, serving);
+        let packages: BTreeMap<_, _> =
+            serving.iter().map(|module| (module.file.clone(), module.package.clone())).collect();
+        let data = Data::settle(bundle, &settled, &packages)?;
+        let open = |text: &&Text| packages.get(&text.file).is_none_or(|package| !settled.contains(package));
+        let mut modules: Vec<Text> = bundle.modules.iter().filter(open).cloned().collect();
         modules.push(gate(defined));
-        let rego = Self { modules, data: bundle.data.to_string(), timeout, idle: Mutex::default() };
+        let rego = Self { modules, settled, data, timeout, idle: Mutex::default() };
         for _ in 0..std::thread::available_parallelism().map_or(1, usize::from).min(IDLE) {
             let engine = rego.warm(&bundle.modules)?;
             rego.put(engine);
@@ -148,8 +159,14 @@ impl Rego {
         }
     }
 
+    /// How many packages were worked out beforehand.
+    #[cfg(test)]
+    pub(in crate::decide) fn settled(&self) -> usize {
+        self.settled.len()
+    }
+
     fn engine(&self) -> Result<Engine, String> {
-        build(self.modules.iter(), &self.data)
+        build(self.modules.iter(), self.data.copy())
     }
 }
 
@@ -190,8 +207,9 @@ pub struct Tested {
 /// The modules do not make an engine.
 pub(in crate::decide) fn test(bundle: &Bundle, modules: &[&Module]) -> Result<Vec<Tested>, PolicyProblem> {
     let texts: Vec<Text> = bundle.modules.iter().chain(&bundle.tests).cloned().collect();
+    let data = Value::from_json_str(&bundle.data.to_string()).map_err(|e| e.to_string());
     let mut engine =
-        build(texts.iter(), &bundle.data.to_string()).map_err(|error| located(&error, &texts))?;
+        data.and_then(|data| build(texts.iter(), data)).map_err(|error| located(&error, &texts))?;
     let mut tested = Vec::new();
     for module in modules {
         let mut done = Vec::new();
@@ -212,11 +230,7 @@ fn is_test(name: &[String]) -> bool {
 }
 
 fn failure(engine: &mut Engine, module: &Module, name: &[String], texts: &[Text]) -> Option<String> {
-    let path =
-        module.package.iter().chain(name).fold("data".to_owned(), |path, part| match identifier(part) {
-            true => format!("{path}.{part}"),
-            false => format!("{path}[{part:?}]"),
-        });
+    let path = module.package.iter().chain(name).fold("data".to_owned(), |path, part| step(&path, part));
     engine.set_execution_timer_config(timer(PATIENCE));
     engine.set_input(Value::Undefined);
     let result = engine.eval_rule(path);
@@ -230,27 +244,35 @@ fn failure(engine: &mut Engine, module: &Module, name: &[String], texts: &[Text]
     }
 }
 
+/// A path of `data`, one step longer.
+fn step(path: &str, name: &str) -> String {
+    match identifier(name) {
+        true => format!("{path}.{name}"),
+        false => format!("{path}[{name:?}]"),
+    }
+}
+
 fn identifier(text: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
     text.chars().all(plain) && !text.starts_with(|c: char| c.is_ascii_digit())
 }
 
-fn build<'a>(texts: impl Iterator<Item = &'a Text>, data: &str) -> Result<Engine, String> {
+fn build<'a>(texts: impl Iterator<Item = &'a Text>, data: Value) -> Result<Engine, String> {
     let mut engine = Engine::new();
     engine.set_gather_prints(true);
     for text in texts {
         engine.add_policy(text.file.clone(), text.text.clone()).map_err(|e| format!("{e:#}"))?;
     }
-    engine.add_data_json(data).map_err(|e| format!("{e:#}"))?;
+    engine.add_data(data).map_err(|e| format!("{e:#}"))?;
     Ok(engine)
 }
 
 fn gate(defined: &Defined) -> Text {
-    let rules: String = defined
-        .iter()
-        .map(|key| format!("answer contains [\"{key}\", v] if v := data.mcp.authz.{key}\n"))
-        .collect();
-    Text { file: format!("{GATE}.rego"), text: format!("package {GATE}\n\n{rules}") }
+    let keys: Vec<String> = defined.iter().map(|key| format!("[\"{key}\", [v | v := {key}]]")).collect();
+    Text {
+        file: format!("{GATE}.rego"),
+        text: format!("package mcp.authz\n\n{GATE} := [{}]\n", keys.join(", ")),
+    }
 }
 
 fn timer(limit: Duration) -> ExecutionTimerConfig {

@@ -3,6 +3,7 @@ mod consistency;
 mod judge;
 mod load;
 mod narrow;
+mod stock;
 
 use std::fs;
 use std::path::Path;
@@ -15,7 +16,7 @@ use serde_json::value::RawValue;
 
 use crate::catalogue::{Class, Tool};
 use crate::config::{Policy, Server, Timeouts, UpstreamTls};
-use crate::decide::{Circumstances, Decide, Denied, Permit, PolicyProblem, Question, Sight, Subject};
+use crate::decide::{Circumstances, Decide, Denied, Permit, Phase, PolicyProblem, Question, Sight, Subject};
 use crate::decode::{Action, Era, Message, Meta, ToolCall};
 use crate::identify::{Caller, caller_for_test};
 use crate::name::{Invocation, ServerName, ToolName};

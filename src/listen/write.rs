@@ -43,7 +43,8 @@ async fn document(
 ) -> Result<(), Box<Error>> {
     header.insert_header(CONTENT_LENGTH, HeaderValue::from(body.len()))?;
     session.write_response_header(Box::new(header)).await?;
-    if !body.is_empty() {
+    let wanted = session.req_header().method != http::Method::HEAD;
+    if wanted && !body.is_empty() {
         session.write_response_body(body, true).await?;
     }
     session.finish_body().await

@@ -140,7 +140,7 @@ impl Queue {
         if intents == MANY {
             self.call(state);
         }
-        Ok((written, (intents == 1).then_some(Wake(self))))
+        Ok((written, (intents == 1).then(|| Wake(self))))
     }
 
     /// Takes a refusal.
@@ -260,6 +260,19 @@ mod tests {
         assert_eq!(queue.intent(b"{}").err(), Some(NotTaken::Full));
         assert_eq!(queue.refusal(b"{}"), Err(NotTaken::Full));
         assert_eq!((queue.outcome(b"{}"), queue.waiting()), (Ok(()), 2));
+    }
+
+    #[test]
+    fn the_first_of_a_batch_wakes_the_writer_also_when_it_is_given_up() {
+        let (queue, mut batch) = (Queue::new(9), Batch::default());
+        let (_first, wake) = queue.intent(b"{}").unwrap();
+        let (_second, none) = queue.intent(b"{}").unwrap();
+        assert!(wake.is_some() && none.is_none() && !queue.lock().due);
+        drop(wake);
+        assert!(queue.lock().due);
+        assert!(matches!(queue.take(&mut batch, 0, None), More::Lines));
+        assert_eq!(batch.items.len(), 2);
+        assert!(queue.intent(b"{}").unwrap().1.is_some(), "the first of the next batch");
     }
 
     #[test]

@@ -139,11 +139,12 @@ impl Filter {
     fn result(&self, data: &[u8], result: &RawValue) -> Passed {
         let changed = match &self.permit.message().action {
             Action::CallTool(_)
-            | Action::ReadResource { .. }
             | Action::GetPrompt { .. }
             | Action::Task { verb: TaskVerb::Get | TaskVerb::Result, .. } => self.redacted(result),
+            Action::ReadResource { .. } | Action::Discover => self
+                .redacted(result)
+                .map(|redacted| private(redacted.as_deref().unwrap_or(result)).or(redacted)),
             Action::Initialize { .. }
-            | Action::Discover
             | Action::Ping
             | Action::List(_)
             | Action::Subscribe { .. }
@@ -228,6 +229,16 @@ fn ended(fields: &Fields<'_>) -> Ending {
         true => Ending::ToolError,
         false => Ending::Ok,
     }
+}
+
+/// A result that a cache on the way must not serve to another caller; `None` where it says so itself.
+fn private(result: &RawValue) -> Option<Box<RawValue>> {
+    let scope = splice::get(result.get().as_bytes(), &["cacheScope"]).ok().flatten()?;
+    if scope == "\"private\"" {
+        return None;
+    }
+    let private = splice::set(result.get().as_bytes(), &["cacheScope"], &splice::string("private")).ok()?;
+    RawValue::from_string(String::from_utf8(private).ok()?).ok()
 }
 
 /// A notification that may carry the whole result of a task.

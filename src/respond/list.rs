@@ -53,6 +53,8 @@ impl<'a> Listed<'a> {
                 }
                 // What is filtered for one caller must not be served to another from a cache on the way.
                 "cacheScope" => object.add(key, "\"private\""),
+                // Policy may change at any moment, and the list with it.
+                "ttlMs" => object.add(key, "0"),
                 key => object.add(key, value.get()),
             }
         }

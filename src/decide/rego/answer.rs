@@ -27,14 +27,17 @@ pub(in crate::decide) struct Answer {
 }
 
 impl Answer {
-    /// Reads the answer: a set of pairs of key and value. Undefined is the answer in which nothing holds.
+    /// Reads the answer: pairs of a key and a list of its value, which is empty where the key is undefined.
     pub(super) fn read(value: &Value) -> Result<Self, Failure> {
         let mut answer = Self::default();
         match value {
             Value::Undefined => Ok(answer),
-            Value::Set(pairs) => {
+            Value::Array(pairs) => {
                 for pair in pairs.iter() {
-                    answer.take(&pair[0_usize], &pair[1_usize])?;
+                    match &pair[1_usize][0_usize] {
+                        Value::Undefined => {}
+                        value => answer.take(&pair[0_usize], value)?,
+                    }
                 }
                 Ok(answer)
             }
@@ -42,8 +45,8 @@ impl Answer {
             | Value::Bool(_)
             | Value::Number(_)
             | Value::String(_)
-            | Value::Array(_)
-            | Value::Object(_) => Err(Failure::Failed("the answer is not a set".to_owned())),
+            | Value::Set(_)
+            | Value::Object(_) => Err(Failure::Failed("the answer is not a list".to_owned())),
         }
     }
 

@@ -1,0 +1,208 @@
+//! What a decision of the stock policies costs, in CPU time of one thread: new, kept, and a list of 100 tools.
+//!
+//! `cargo bench --bench decide`; the last line is JSON.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::hint::black_box;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, Method};
+use portcullis::catalogue::{Class, Tool};
+use portcullis::config::{Config, Env as _, Policy, ProcessEnv};
+use portcullis::decide::{Circumstances, Decide, Question, Sight, Subject};
+use portcullis::identify::url::ScopedUrls;
+use portcullis::identify::{Caller, Identify};
+use portcullis::inbound::{Head, Target};
+use portcullis::name::{Invocation, ToolName};
+use portcullis::store::file::FileStore;
+use serde_json::json;
+
+const ROUNDS: usize = 15;
+
+/// What the tenant's file says.
+#[derive(Clone, Copy)]
+enum Shape {
+    Exact,
+    Names,
+    Patterns,
+}
+
+impl Shape {
+    const ALL: [Self; 3] = [Self::Exact, Self::Names, Self::Patterns];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Exact => "exact_10x100",
+            Self::Names => "names_10x1x100",
+            Self::Patterns => "patterns_5",
+        }
+    }
+
+    fn data(self) -> String {
+        let mut data = String::from("roles:\n");
+        let names = (0..100).map(|tool| format!("list_records_{tool}")).collect::<Vec<_>>();
+        for role in 0..10 {
+            writeln!(data, "  role-{role}:").unwrap();
+            match self {
+                Self::Exact => names.iter().for_each(|name| {
+                    writeln!(data, "    - {{servers: [records], tools: [{name}]}}").unwrap();
+                }),
+                Self::Names => {
+                    writeln!(data, "    - {{servers: [records], tools: [{}]}}", names.join(", ")).unwrap()
+                }
+                Self::Patterns => data.push_str(PATTERNS),
+            }
+        }
+        data
+    }
+}
+
+const PATTERNS: &str = r#"
+    - {servers: [records], tools: ["list_*", "get_*"], methods: [read], when: {region: caller.region}, redact: ["/rows/*/margin"]}
+    - {servers: ["tag:erp"], tools: ["*_invoice"], methods: [read]}
+    - {servers: ["*"], tags: [invoices], methods: [read, approve]}
+    - {servers: [records], tools: ["update_*"], when: {status: [open, paid]}}
+    - {servers: [sap]}
+"#;
+
+/// The gate's rooms that a question needs.
+struct Bench {
+    directory: tempfile::TempDir,
+    caller: Arc<Caller>,
+    config: Config,
+    circumstances: Circumstances,
+}
+
+impl Bench {
+    fn make() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let text = "listen: [{address: \"127.0.0.1:0\"}]\nadmin: off\nidentity:\n  anonymous: {tenant: acme, roles: [role-3], attributes: {region: EMEA}}\nservers:\n  records: {url: \"http://127.0.0.1:1/mcp\", tags: [erp]}\npolicies: policies\n";
+        let file = directory.path().join("gate.yaml");
+        fs::write(&file, text).unwrap();
+        fs::create_dir(directory.path().join("policies")).unwrap();
+        let (config, _) = Config::load(&file, &ProcessEnv).unwrap_or_else(|e| panic!("{e:?}"));
+        let caller = caller(&config, directory.path());
+        let circumstances = Circumstances {
+            invocation: Invocation::new(),
+            time: ProcessEnv.now(),
+            source_ip: "127.0.0.1".parse().unwrap(),
+            protocol: Some("2026-07-28"),
+            client: Some(("bench".into(), Some("1".into()))),
+            workflow: None,
+            rate_remaining: Some(100),
+        };
+        Self { directory, caller, config, circumstances }
+    }
+
+    fn load(&self, shape: Shape, cache: usize) -> Decide {
+        let directory = self.directory.path().join(shape.name());
+        let tenant = directory.join("tenants/acme");
+        fs::create_dir_all(&tenant).unwrap();
+        let stock = Path::new(env!("CARGO_MANIFEST_DIR")).join("../policies");
+        for file in fs::read_dir(stock).unwrap().flatten() {
+            let name = file.file_name().into_string().unwrap();
+            if name.ends_with(".rego") && !name.ends_with("_test.rego") {
+                fs::copy(file.path(), directory.join(name)).unwrap();
+            }
+        }
+        fs::write(tenant.join("data.yaml"), shape.data()).unwrap();
+        let policy = Policy { directory, timeout: Duration::from_secs(5), cache };
+        Decide::load(&policy).unwrap_or_else(|problems| panic!("{problems:#?}"))
+    }
+
+    fn see(&self, decide: &Decide, subject: &Subject) -> Sight {
+        let server = self.config.servers.values().next().unwrap();
+        decide.may_see(Question {
+            caller: &self.caller,
+            server,
+            method: "tools/call",
+            subject,
+            arguments: None,
+            circumstances: &self.circumstances,
+        })
+    }
+
+    fn list(&self, decide: &Decide, tools: &[Subject]) -> usize {
+        tools.iter().filter(|tool| matches!(self.see(decide, tool), Sight::Shown(_))).count()
+    }
+}
+
+fn caller(config: &Config, directory: &Path) -> Arc<Caller> {
+    let store = Arc::new(FileStore::open(directory.join("store")).unwrap());
+    let urls = Arc::new(ScopedUrls::new(store, &config.identity.gate_key, false).unwrap());
+    let identify = Identify::new(&config.identity, "http://localhost", urls).unwrap();
+    let head = Head {
+        method: Method::POST,
+        target: Target::Server(config.servers.keys().next().unwrap().clone()),
+        headers: HeaderMap::new(),
+        peer: "127.0.0.1:1".parse().unwrap(),
+        certificate: None,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(identify.caller(&head)).unwrap()
+}
+
+/// Best CPU time of one turn, in µs.
+fn best(turns: usize, mut one: impl FnMut()) -> f64 {
+    let mut best = f64::MAX;
+    for _ in 0..ROUNDS {
+        let start = cpu();
+        (0..turns).for_each(|_| one());
+        best = best.min((cpu() - start) / turns as f64);
+    }
+    best
+}
+
+/// This thread's CPU time, in µs. The kernel brings its books up to date when a thread yields.
+fn cpu() -> f64 {
+    std::thread::yield_now();
+    let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    text.split_whitespace().next().unwrap().parse::<f64>().unwrap() / 1000.0
+}
+
+fn tool(name: &str) -> Subject {
+    Subject::Tool(Arc::new(Tool {
+        name: ToolName::parse(name).unwrap(),
+        operation: "list".into(),
+        class: Class::Read,
+        tags: Vec::new(),
+        annotations: None,
+        pinned: false,
+    }))
+}
+
+fn main() {
+    let bench = Bench::make();
+    let tools: Vec<Subject> = (0..100).map(|n| tool(&format!("list_records_{n}"))).collect();
+    let other = tool("delete_everything");
+    let mut figures = serde_json::Map::new();
+    println!(
+        "{:<18}{:>10}{:>10}{:>10}{:>12}{:>12}",
+        "CPU µs", "new", "refused", "kept", "list new", "list kept"
+    );
+    for shape in Shape::ALL {
+        let (cold, warm) = (bench.load(shape, 0), bench.load(shape, 10_000));
+        assert_eq!(bench.list(&warm, &tools), 100, "{}", shape.name());
+        let new = best(200, || drop(black_box(bench.see(&cold, &tools[7]))));
+        let refused = best(200, || drop(black_box(bench.see(&cold, &other))));
+        let kept = best(20_000, || drop(black_box(bench.see(&warm, &tools[7]))));
+        let list_new = best(3, || {
+            black_box(bench.list(&cold, &tools));
+        });
+        let list_kept = best(200, || {
+            black_box(bench.list(&warm, &tools));
+        });
+        println!(
+            "{:<18}{new:>10.1}{refused:>10.1}{kept:>10.3}{list_new:>12.0}{list_kept:>12.1}",
+            shape.name()
+        );
+        figures.insert(
+            shape.name().into(),
+            json!({ "new": new, "refused": refused, "kept": kept, "list_new": list_new, "list_kept": list_kept }),
+        );
+    }
+    println!("{}", json!({ "decide_cpu_us": figures }));
+}
