@@ -95,8 +95,7 @@ impl Example {
         }
         let config = config.replace(DATA, &door.to_string()).replace(ADMIN, "127.0.0.1:0");
         // A busy machine may need longer than a gate in use should wait.
-        let config =
-            config.replace("policies: policies", "policies: {directory: policies, timeout: 5s}");
+        let config = config.replace("policies: policies", "policies: {directory: policies, timeout: 5s}");
         let house = House::copied(&folder);
         house.write("portcullis.yaml", &config);
         Self { name, calls, gate: house.open(1), servers, _processes: processes }
