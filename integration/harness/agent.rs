@@ -187,7 +187,7 @@ impl Answer {
     pub fn detail(&self) -> Value {
         let message = self.message();
         let result = &message["result"];
-        let places = [&message["error"]["data"], &result["structuredContent"], &result["_meta"]];
+        let places = [&message["error"]["data"], &result["_meta"]["dev.portcullis/refusal"]];
         places.into_iter().find(|p| p.get("reason").is_some()).cloned().unwrap_or(Value::Null)
     }
 

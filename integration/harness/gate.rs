@@ -259,7 +259,8 @@ pub fn minimal(server: &str, upstream: &str) -> Value {
         "identity": {"anonymous": {"tenant": "a", "roles": ["reader"]}},
         "servers": {server: {"url": upstream}},
         "accounts": [{"tenant": "a", "server": server, "credential": "none"}],
-        "policies": "policies",
+        // A busy machine may need longer than a gate in use should wait.
+        "policies": {"directory": "policies", "timeout": "5s"},
         "audit": {"directory": "audit"},
         "state": {"directory": "state"},
         "drain": "5s",

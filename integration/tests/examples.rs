@@ -4,6 +4,7 @@
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use portcullis_integration::agent::{Agent, Answer};
 use portcullis_integration::gate::{Gate, House};
@@ -90,10 +91,11 @@ impl Example {
             servers.push((server.clone(), address));
         }
         for (server, address) in &servers {
-            let reached = async || TcpStream::connect(address).ok();
-            drop(wait::until(&format!("the server {server}"), reached).await);
+            reached(server, *address).await;
         }
         let config = config.replace(DATA, &door.to_string()).replace(ADMIN, "127.0.0.1:0");
+        // A busy machine may need longer than a gate in use should wait.
+        let config = config.replace("policies: policies", "policies: {directory: policies, timeout: 5s}");
         let house = House::copied(&folder);
         house.write("portcullis.yaml", &config);
         Self { name, calls, gate: house.open(1), servers, _processes: processes }
@@ -196,6 +198,15 @@ fn start(folder: &Path, how: &Value, address: SocketAddr, door: SocketAddr) -> P
         command.env(name, text(value));
     }
     Process::start(text(&how["program"]), command)
+}
+
+/// Waits for a server; six interpreters that start at once may take longer than one.
+async fn reached(server: &str, address: SocketAddr) {
+    let end = Instant::now() + 3 * wait::DEADLINE;
+    while TcpStream::connect(address).is_err() {
+        assert!(Instant::now() < end, "waited in vain for the server {server}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// The fixed address of a server in an example's configuration.

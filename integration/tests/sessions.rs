@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 
 const KEY_EVE: &str = "pck_eve_of_a_000000000000000000000001";
 const ROLES: &str = "roles:\n  reader:\n    - servers: [sample]\n      tools: [\"*\"]\n";
-/// What no stock policy allows: the server may ask the caller's model.
-const SAMPLING: &str = "package mcp.authz\n\nallow if input.method == \"sampling/createMessage\"\n";
+/// What no stock policy allows: the server may ask the user.
+const ELICITATION: &str = "package mcp.authz\n\nallow if input.method == \"elicitation/create\"\n";
 
 struct Everything {
     gate: Gate,
@@ -26,7 +26,7 @@ impl Everything {
         let key = |key: &str, user: &str| json!({"sha256": sha256_hex(key), "tenant": "a", "user": user, "roles": ["reader"]});
         config["identity"] = json!({"api_keys": [key(KEY_BOB, "bob"), key(KEY_EVE, "eve")]});
         let house = House::new(&config, &[("a", ROLES)]);
-        house.write("policies/sampling.rego", SAMPLING);
+        house.write("policies/elicitation.rego", ELICITATION);
         Self { gate: house.open(1), _server: server }
     }
 
@@ -110,15 +110,12 @@ async fn a_session_is_its_callers_own_and_ends_when_they_say_so() {
 async fn what_policy_lets_a_server_ask_is_asked_and_answered() {
     let everything = Everything::start();
     let bob = everything.agent(KEY_BOB).await;
-    let mut call =
-        Stream::calls(&bob, "trigger-sampling-request", json!({"prompt": "hi", "maxTokens": 5})).await;
-    let asked = call.until(|message| message["method"] == "sampling/createMessage").await;
-    let words =
-        json!({"role": "assistant", "model": "m", "content": {"type": "text", "text": "words of the model"}});
-    let answer = json!({"jsonrpc": "2.0", "id": asked["id"], "result": words});
+    let mut call = Stream::calls(&bob, "trigger-elicitation-request", json!({})).await;
+    let asked = call.until(|message| message["method"] == "elicitation/create").await;
+    let answer = json!({"jsonrpc": "2.0", "id": asked["id"], "result": {"action": "decline"}});
     assert_eq!(bob.legacy_message(&answer).await.status, 202);
     let result = call.until(|message| message["id"] == 7).await;
-    assert!(result.to_string().contains("words of the model"), "{result}");
+    assert!(result.to_string().contains("decline"), "{result}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -126,8 +123,9 @@ async fn what_policy_does_not_let_a_server_ask_never_reaches_the_caller() {
     let mut everything = Everything::start();
     let bob = everything.agent(KEY_BOB).await;
     let call = tokio::spawn(async move {
-        let mut call = Stream::calls(&bob, "trigger-elicitation-request", json!({})).await;
-        call.until(|message| message["method"] == "elicitation/create").await
+        let arguments = json!({"prompt": "hi", "maxTokens": 5});
+        let mut call = Stream::calls(&bob, "trigger-sampling-request", arguments).await;
+        call.until(|message| message["method"] == "sampling/createMessage").await
     });
     everything.gate.logged(&["dropped", "policy refuses this request of the server"]);
     assert!(!call.is_finished(), "it was asked");
