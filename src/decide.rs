@@ -16,6 +16,7 @@ mod constraint;
 mod contract;
 mod engine;
 mod explain;
+mod fit;
 mod key;
 mod paths;
 mod problem;

@@ -186,7 +186,12 @@ async fn known_keys_outlive_an_identity_provider_that_is_down_or_talks_nonsense(
     assert_eq!(std.agent(&token).calls("safe", json!({})).await.status, 200);
     broken.store(true, Ordering::SeqCst);
     let before = provider.exchanges().len();
-    wait::until("a failed refresh", async || (provider.exchanges().len() > before + 1).then_some(())).await;
+    wait::until("a failed refresh", async || {
+        // Keys are fetched again when somebody calls.
+        std.agent(&token).calls("safe", json!({})).await;
+        (provider.exchanges().len() > before + 1).then_some(())
+    })
+    .await;
     assert_eq!(std.agent(&token).calls("safe", json!({})).await.status, 200);
     let stranger = Issuer::new("https://idp.test", "key-of-nobody");
     let forged = stranger.sign(&stranger.claims(AUDIENCE, "a", "alice"));

@@ -10,9 +10,11 @@ const ROLES: &str = r#"
 roles:
   reader:
     - servers: [sample]
-      tools: [safe, progress, employees, whoami, secret_echo, "echo"]
+      tools: [safe, progress, whoami, secret_echo, "echo"]
       resources: ["file:///pub/*"]
       prompts: [hello]
+    - servers: [sample]
+      tools: [employees]
       redact: ["/employees/*/salary"]
     - servers: [sample]
       tools: [list_all_netsuite_invoices]

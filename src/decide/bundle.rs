@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
+use crate::decide::fit;
 use crate::decide::problem::{At, PolicyProblem, nearest};
 use crate::decide::yaml::{Document, below};
 use crate::name::Revision;
@@ -26,6 +27,8 @@ pub(in crate::decide) struct Bundle {
     pub(in crate::decide) tests: Vec<Text>,
     /// Data files and the path in `data` that each fills.
     pub(in crate::decide) documents: Vec<Placed>,
+    /// What tenants' data may hold.
+    pub(in crate::decide) schemas: Vec<Text>,
     /// All data merged.
     pub(in crate::decide) data: Value,
     /// The digest of every path and content.
@@ -60,6 +63,7 @@ impl Bundle {
             modules: Vec::new(),
             tests: Vec::new(),
             documents: Vec::new(),
+            schemas: Vec::new(),
             data: Value::Object(Map::new()),
             revision: digest(&files),
         };
@@ -69,6 +73,7 @@ impl Bundle {
             }
         }
         problems.extend(bundle.merge());
+        problems.extend(fit::problems(&bundle));
         if bundle.modules.is_empty() && problems.is_empty() {
             problems.push(no_policy(directory));
         }
@@ -86,6 +91,8 @@ impl Bundle {
             self.tests.push(file.text()?);
         } else if name.ends_with(".rego") {
             self.modules.push(file.text()?);
+        } else if fit::is_schema(name) {
+            self.schemas.push(file.text()?);
         } else if let Some(read) = reader(name) {
             let text = file.text()?;
             let document = read(&text.file, &text.text)?;

@@ -93,7 +93,7 @@ async fn what_the_list_shows_can_be_called_and_nothing_else() {
 /// PO-03.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_policy_that_runs_for_too_long_is_stopped_and_refuses() {
-    let std = Std::start();
+    let std = Std::start_with(|c| c["policies"]["timeout"] = json!("500ms"));
     std.gate.house().write(
         "policies/slow.rego",
         "package mcp.authz\n\nimport rego.v1\n\nrules contains \"slow\" if {\n\tinput.arguments.list\n\tcount([1 | some a in input.arguments.list; some b in input.arguments.list; some c in input.arguments.list; a + b == c]) > 0\n}\n",

@@ -24,7 +24,7 @@ roles:
   reader:
     - servers: [up]
       tools: [safe]
-      when: {n: {type: number, maximum: 1000}}
+      when: {"n": {type: number, maximum: 1000}}
 "#;
 
 fn small_numbers() -> Std {

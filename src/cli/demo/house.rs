@@ -19,11 +19,13 @@ const DATA: &str = "policies/tenants/local/data.yaml";
 
 /// The stock policies, and what a clerk may do. The tests of the clerk's role stay out: whoever tries another role here shall see
 /// the list change, and not be told that a test of the old one fails.
-const FILES: [(&str, &str); 8] = [
+const FILES: [(&str, &str); 10] = [
     ("policies/authz.rego", include_str!("../../../policies/authz.rego")),
     ("policies/authz_test.rego", include_str!("../../../policies/authz_test.rego")),
     ("policies/deny.rego", include_str!("../../../policies/deny.rego")),
     ("policies/grants.rego", include_str!("../../../policies/grants.rego")),
+    ("policies/index.rego", include_str!("../../../policies/index.rego")),
+    ("policies/tenant.schema.json", include_str!("../../../policies/tenant.schema.json")),
     ("policies/limits.rego", include_str!("../../../policies/limits.rego")),
     ("policies/methods.rego", include_str!("../../../policies/methods.rego")),
     ("policies/scope.rego", include_str!("../../../policies/scope.rego")),
