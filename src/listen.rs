@@ -145,7 +145,9 @@ impl App {
             Ok(Ok(read)) => read,
             Ok(Err(error)) => {
                 if *error.etype() == ErrorType::InvalidHTTPHeader {
-                    let _ = session.respond_error(400).await; // pingora logs a client that is gone
+                    // Pingora has a limit of its own, which it tells by its words only.
+                    let too_large = error.to_string().contains("larger than");
+                    let _ = session.respond_error(if too_large { 431 } else { 400 }).await; // the client may be gone
                 }
                 false
             }
