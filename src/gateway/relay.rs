@@ -174,7 +174,10 @@ impl Relay {
             Passed::Changed(data) => Some(event.with_data(&data)),
             Passed::Dropped(what) => {
                 tracing::info!(server = %self.sight.server.name, what, "Message of the server dropped");
-                judged.ending.map(|_| message(&self.gateway.error(&self.bad(what), &self.asked)))
+                judged.ending?;
+                let refusal = self.bad(what);
+                self.ending = Some(Ending::Error(refusal.code(self.asked.era)));
+                Some(message(&self.gateway.error(&refusal, &self.asked)))
             }
         }
     }
