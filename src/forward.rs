@@ -5,6 +5,7 @@
 //! only up to 64 KiB. With the connector alone we write the header after the judgement, at any size.
 
 mod address;
+mod cork;
 mod endpoint;
 mod exchange;
 

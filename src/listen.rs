@@ -176,7 +176,8 @@ impl HttpServerApp for App {
         session.set_write_timeout(Some(limits.write_timeout));
         session.set_read_timeout(Some(limits.body_timeout));
         session.set_total_drain_timeout(Some(Duration::from_secs(1)));
-        let answer = request::answer(&gateway, &mut session).await;
+        // Boxed, so that a stream that stays open for hours does not hold the room that finding its answer took.
+        let answer = Box::pin(request::answer(&gateway, &mut session)).await;
         let written = write::answer(&mut session, answer, limits, &self.drain).await;
         if written.is_err() {
             return None;

@@ -19,7 +19,7 @@ use crate::name::{Invocation, TenantId};
 use crate::record::health::Health;
 use crate::record::keeper::{Keep, Keeper};
 use crate::record::key::Signer;
-use crate::record::queue::Queue;
+use crate::record::queue::{Queue, Wake};
 use crate::record::writer::{Shared, Writer};
 use crate::refusal::Refusal;
 use crate::secret::Key;
@@ -94,6 +94,7 @@ impl RecordError {
 #[derive(Debug)]
 pub struct Record {
     queue: Arc<Queue>,
+    writer: Arc<Mutex<Writer>>,
     health: Arc<Health>,
     macs: Macs,
     timeout: Duration,
@@ -123,9 +124,10 @@ impl Record {
             signer,
         };
         let (queue, health) = (Arc::clone(&shared.queue), Arc::clone(&shared.health));
-        let threads = start(shared, audit, left).map_err(|e| failed(&e))?;
+        let (writer, threads) = start(shared, audit, left).map_err(|e| failed(&e))?;
         Ok(Self {
             queue,
+            writer,
             health,
             macs: Macs::derive(gate_key),
             timeout: audit.timeout,
@@ -154,7 +156,7 @@ impl Record {
         };
         if let Some(wake) = wake {
             tokio::task::yield_now().await;
-            drop(wake);
+            self.see_to(wake);
         }
         match tokio::time::timeout(self.timeout, written).await {
             Ok(Ok(())) => Ok(entry),
@@ -167,6 +169,13 @@ impl Record {
                 Err(Refusal::NotRecorded)
             }
         }
+    }
+
+    /// Writes what waits, or has it written.
+    fn see_to(&self, wake: Wake<'_>) {
+        // Whoever holds the pen may have taken what waited before ours came: then the thread looks again.
+        let written = self.writer.try_lock().is_ok_and(|mut writer| writer.write_now());
+        if written { wake.spare() } else { drop(wake) }
     }
 
     /// Puts a message that goes no further on the record, without waiting for it.
@@ -278,7 +287,10 @@ fn publish(signer: &Signer, directory: &Path) -> Result<(), RecordError> {
     if AuditKey::read(&path)? == signer.public() { Ok(()) } else { Err(RecordError::ForeignChain(path)) }
 }
 
-fn start(shared: Shared, audit: &Audit, left: recover::Left) -> std::io::Result<Vec<JoinHandle<()>>> {
+/// The writer and its threads.
+type Started = (Arc<Mutex<Writer>>, Vec<JoinHandle<()>>);
+
+fn start(shared: Shared, audit: &Audit, left: recover::Left) -> std::io::Result<Started> {
     let keeper = Keeper {
         keep: Arc::clone(&shared.keep),
         health: Arc::clone(&shared.health),
@@ -289,9 +301,15 @@ fn start(shared: Shared, audit: &Audit, left: recover::Left) -> std::io::Result<
             Fsync::Every(time) => time,
         },
     };
-    let writer = Writer::start(shared, audit, left)?;
+    let queue = Arc::clone(&shared.queue);
+    let writer = Arc::new(Mutex::new(Writer::start(shared, audit, left)?));
+    let own = Arc::clone(&writer);
     let named = |name: &str| std::thread::Builder::new().name(name.to_owned());
-    Ok(vec![named("audit").spawn(move || writer.run())?, named("audit-disk").spawn(move || keeper.run())?])
+    let threads = vec![
+        named("audit").spawn(move || Writer::run(&own, &queue))?,
+        named("audit-disk").spawn(move || keeper.run())?,
+    ];
+    Ok((writer, threads))
 }
 
 #[cfg(test)]

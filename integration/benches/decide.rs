@@ -20,6 +20,10 @@ use portcullis::name::{Invocation, ToolName};
 use portcullis::store::file::FileStore;
 use serde_json::json;
 
+/// As in the program.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 const ROUNDS: usize = 15;
 
 /// What the tenant's file says.

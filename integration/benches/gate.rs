@@ -24,6 +24,10 @@ use gate::load::{self, Pace};
 use gate::process::Target;
 use gate::report::{Report, Sample};
 
+/// As in the program; the bare proxy has it too.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// How long and how often is measured.
 struct Plan {
     rounds: usize,

@@ -62,8 +62,11 @@ impl Drop for Watch {
 }
 
 fn events(directory: &Path, changed: Sender<Signal>) -> Option<RecommendedWatcher> {
-    let tell = move |_: notify::Result<notify::Event>| {
-        let _ = changed.send(Signal::Changed);
+    let tell = move |event: notify::Result<notify::Event>| {
+        // Looking reads the files, which is an event as well: it must not lead to another look.
+        if !event.is_ok_and(|event| event.kind.is_access()) {
+            let _ = changed.send(Signal::Changed);
+        }
     };
     let watched = notify::recommended_watcher(tell).and_then(|mut watcher| {
         watcher.watch(directory, RecursiveMode::Recursive)?;

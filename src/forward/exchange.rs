@@ -12,7 +12,7 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType};
 use tokio::time::Instant;
 
-use crate::forward::{Endpoint, Forward, POOL_IDLE};
+use crate::forward::{Endpoint, Forward, POOL_IDLE, cork};
 use crate::name::ServerName;
 use crate::refusal::Refusal;
 
@@ -244,11 +244,16 @@ async fn write_and_read_head(
     sent: &mut bool,
 ) -> Result<StatusCode, Box<Error>> {
     let header = header(endpoint, request, matches!(session, HttpSession::H2(_)))?;
+    let gathers = !request.body.is_empty();
+    if gathers {
+        cork::hold(session);
+    }
     session.write_request_header(Box::new(header)).await?;
     // From here on the server may have all of it, whatever the write says.
     *sent = true;
-    if !request.body.is_empty() {
+    if gathers {
         session.write_request_body(request.body.clone(), true).await?;
+        cork::release(session);
     }
     session.finish_request_body().await?;
     loop {
@@ -273,7 +278,7 @@ fn header(endpoint: &Endpoint, request: &Request, h2: bool) -> Result<RequestHea
         false => endpoint.path.clone(),
     };
     let size = request.headers.len() + 3;
-    let mut header = RequestHeader::build(request.method.clone(), path.as_bytes(), Some(size))?;
+    let mut header = RequestHeader::build_no_case(request.method.clone(), path.as_bytes(), Some(size))?;
     if h2 {
         let uri =
             path.parse().map_err(|_| Error::explain(ErrorType::InvalidHTTPHeader, "bad upstream URL"))?;

@@ -17,6 +17,7 @@ use crate::identify::clock::Clock;
 use crate::identify::jwt::claims::{Bearer, Bound, bearer};
 use crate::identify::jwt::ring::{Held, KeyRing};
 use crate::identify::jwt::token::Token;
+use crate::identify::presented::is_token68;
 use crate::identify::problem::IdentityProblem;
 use crate::identify::proof::{BadProof, Found};
 use crate::inbound::ClientCertificate;
@@ -109,6 +110,9 @@ impl Tokens {
     }
 
     async fn verify(&self, text: &str, digest: [u8; 32]) -> Result<Bearer, BadProof> {
+        if !is_token68(text) {
+            return Err(BadProof::NotBearer);
+        }
         let token = Token::parse(text)?;
         let issuer = token.issuer()?;
         let trusted = self.issuers.iter().find(|t| t.issuer.issuer == issuer).ok_or(BadProof::Issuer)?;

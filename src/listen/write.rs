@@ -21,7 +21,7 @@ pub(in crate::listen) async fn answer(
     limits: &Limits,
     drain: &Drain,
 ) -> Result<(), Box<Error>> {
-    let mut header = ResponseHeader::build(answer.status, Some(answer.headers.len() + 4))?;
+    let mut header = ResponseHeader::build_no_case(answer.status, Some(answer.headers.len() + 4))?;
     for (name, value) in answer.headers {
         header.append_header(name, value)?;
     }

@@ -1,9 +1,9 @@
-//! The way from a call to the one thread that writes: bounded for what may be refused, never dropping what may not.
+//! The way from a call to whoever writes: bounded for what may be refused, never dropping what may not.
 //!
 //! # Why calls are gathered
 //! Waking a thread and writing a file cost more than the line. The first call that brings an intent therefore lets the
-//! other tasks that are ready go first, and wakes the writer for all of them with its [`Wake`]. Outcomes and refusals,
-//! for which nobody waits, ride along, for [`NAP`] at most. An idle gate's writer sleeps.
+//! other tasks that are ready go first, and then sees to all of them with its [`Wake`]: it writes them itself, or wakes the
+//! writer. Outcomes and refusals, for which nobody waits, ride along, for [`NAP`] at most. An idle gate's writer sleeps.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 /// How long an outcome may wait for company.
-const NAP: Duration = Duration::from_millis(2);
+const NAP: Duration = Duration::from_millis(5);
 
 /// So many intents are company enough.
 const MANY: usize = 32;
@@ -93,10 +93,18 @@ struct State {
     kept: usize,
 }
 
-/// Wakes the writer when it is dropped, and so also when the call that holds it is given up.
+/// Wakes the writer when it is dropped, and so also when the call that holds it is given up; unless somebody has written
+/// what waits.
 #[derive(Debug)]
 #[must_use]
 pub(super) struct Wake<'q>(&'q Queue);
+
+impl Wake<'_> {
+    /// Nobody needs to be woken: what waited is written.
+    pub(super) fn spare(self) {
+        std::mem::forget(self);
+    }
+}
 
 impl Drop for Wake<'_> {
     fn drop(&mut self) {
@@ -171,42 +179,60 @@ impl Queue {
         self.waiting() >= self.capacity
     }
 
+    /// Has the writer look at once, also where no line waits.
+    pub(super) fn rouse(&self) {
+        self.call(self.lock());
+    }
+
     /// No more lines after those that wait.
     pub(super) fn close(&self) {
         self.lock().closed = true;
         self.wake.notify_all();
     }
 
-    /// Exchanges the empty `batch` for what waits, which may be nothing. `kept`: lines that the writer holds back;
-    /// `patience`: how long to wait for a first line, where it is not as long as usual.
-    pub(super) fn take(&self, batch: &mut Batch, kept: usize, patience: Option<Duration>) -> More {
+    /// Waits until the writer is called for, until lines have waited long enough, or for a while.
+    pub(super) fn wait(&self) {
+        let state = self.lock();
+        let mut state = match state.batch.items.is_empty() {
+            true => self.rest(state, Writer::Sleeps, SLEEP),
+            false => state,
+        };
+        if !state.batch.items.is_empty() {
+            state = self.rest(state, Writer::Naps, NAP);
+        }
+        state.writer = Writer::Busy;
+    }
+
+    /// As [`Queue::wait`], for so long where nobody calls. `kept`: lines that the writer holds back.
+    pub(super) fn wait_for(&self, patience: Duration, kept: usize) {
         let mut state = self.lock();
         state.kept = kept;
-        state = match patience {
-            Some(patience) => self.wait(state, Writer::Naps, patience),
-            None => {
-                let state = self.wait(state, Writer::Naps, NAP);
-                match state.batch.items.is_empty() {
-                    true => self.wait(state, Writer::Sleeps, SLEEP),
-                    false => state,
-                }
-            }
-        };
-        state.writer = Writer::Busy;
+        self.rest(state, Writer::Naps, patience).writer = Writer::Busy;
+    }
+
+    /// Exchanges the empty `batch` for what waits, which may be nothing.
+    pub(super) fn take(&self, batch: &mut Batch) -> More {
+        let mut state = self.lock();
         state.due = false;
         state.intents = 0;
         std::mem::swap(&mut state.batch, batch);
         if state.closed && batch.items.is_empty() { More::End } else { More::Lines }
     }
 
-    fn wait<'a>(
+    /// So many lines that were taken are held back.
+    pub(super) fn keeps(&self, kept: usize) {
+        self.lock().kept = kept;
+    }
+
+    fn rest<'a>(
         &self,
         mut state: MutexGuard<'a, State>,
         as_one_who: Writer,
         at_most: Duration,
     ) -> MutexGuard<'a, State> {
         let until = Instant::now() + at_most;
-        while !state.due && !state.closed {
+        let stirred = |state: &State| as_one_who == Writer::Sleeps && !state.batch.items.is_empty();
+        while !state.due && !state.closed && !stirred(&state) {
             state.writer = as_one_who;
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -217,11 +243,13 @@ impl Queue {
         state
     }
 
-    /// Adds a line for which nobody waits.
+    /// Adds a line for which nobody waits. A writer that sleeps begins to nap.
     fn add(&self, mut state: MutexGuard<'_, State>, body: &[u8]) {
         state.batch.push(body, None);
         if state.writer == Writer::Sleeps {
-            self.call(state);
+            state.writer = Writer::Naps;
+            drop(state);
+            self.wake.notify_one();
         }
     }
 
@@ -270,7 +298,7 @@ mod tests {
         assert!(wake.is_some() && none.is_none() && !queue.lock().due);
         drop(wake);
         assert!(queue.lock().due);
-        assert!(matches!(queue.take(&mut batch, 0, None), More::Lines));
+        assert!(matches!(queue.take(&mut batch), More::Lines));
         assert_eq!(batch.items.len(), 2);
         assert!(queue.intent(b"{}").unwrap().1.is_some(), "the first of the next batch");
     }
@@ -280,9 +308,9 @@ mod tests {
         let (queue, mut batch) = (Queue::new(9), Batch::default());
         queue.outcome(b"{}").unwrap();
         queue.close();
-        assert!(matches!(queue.take(&mut batch, 0, None), More::Lines));
+        assert!(matches!(queue.take(&mut batch), More::Lines));
         assert_eq!((batch.items.len(), queue.outcome(b"{}")), (1, Err(NotTaken::Closed)));
         batch.items.clear();
-        assert!(matches!(queue.take(&mut batch, 0, None), More::End));
+        assert!(matches!(queue.take(&mut batch), More::End));
     }
 }

@@ -1,12 +1,14 @@
-//! The one thread that writes the chain: takes all lines that wait, links them, and writes them with one call.
+//! Whoever holds it writes the chain: takes all lines that wait, links them, and writes them with one call.
 //!
-//! # Why one thread and one write
-//! A chain has one end, so that somebody must be last to hold the pen. A thread of its own keeps a slow disk off the
-//! threads that serve, and what comes while it writes becomes the next batch: the busier the gate, the cheaper a line.
+//! # Why one writer, one write, and two who may hold it
+//! A chain has one end, so that somebody must be last to hold the pen; and what comes while they write becomes the next
+//! batch: the busier the gate, the cheaper a line. Where a line must be on the disk before its call goes on, and wherever
+//! the disk is slow or broken, a thread of its own writes, and keeps that off the threads that serve. Else a batch is a
+//! copy into the system's memory, which takes less than waking that thread: the task that brought it writes it itself.
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
@@ -23,6 +25,12 @@ use crate::record::segment::Segment;
 
 /// How long the writer waits before it tries a broken disk again.
 const RETRY: Duration = Duration::from_millis(250);
+
+/// A write that takes longer is not repeated by a task that serves for as long as [`REST`].
+const SLOW: Duration = Duration::from_millis(2);
+
+/// How long the thread alone writes after the disk was slow.
+const REST: Duration = Duration::from_secs(1);
 
 /// What the writer shares with the rest.
 #[derive(Clone)]
@@ -45,7 +53,19 @@ pub(super) struct Writer {
     ended: bool,
     /// The segment before this one.
     previous: Option<String>,
+    /// What nobody waits for of a batch that could not be written, and how many of it were refused.
+    kept: Batch,
+    refused: u64,
+    /// Until then the thread alone writes.
+    slow_until: Option<Instant>,
+    batch: Batch,
     out: Vec<u8>,
+}
+
+impl std::fmt::Debug for Writer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Writer({})", self.segment.name())
+    }
 }
 
 #[derive(Serialize)]
@@ -84,6 +104,10 @@ impl Writer {
             segment,
             ended: false,
             previous: left.previous,
+            kept: Batch::default(),
+            refused: 0,
+            slow_until: None,
+            batch: Batch::default(),
             out: Vec::new(),
         };
         let unknown = Outcome::bare(Status::Unknown);
@@ -96,13 +120,57 @@ impl Writer {
         Ok(writer)
     }
 
-    /// Writes until the queue is closed and empty, then closes the segment.
-    pub(super) fn run(mut self) {
-        let mut batch = Batch::default();
+    /// The thread: writes until the queue is closed and empty, then closes the segment.
+    pub(super) fn run(this: &Mutex<Self>, queue: &Queue) {
         loop {
-            if matches!(self.shared.queue.take(&mut batch, 0, None), More::End) {
-                break;
+            queue.wait();
+            let mut writer = this.lock().unwrap_or_else(PoisonError::into_inner);
+            if matches!(writer.turn(), More::End) {
+                writer.close();
+                writer.shared.keep.stop();
+                return;
             }
+        }
+    }
+
+    /// Writes what waits, in the task of a call; false where that is the thread's to do.
+    pub(super) fn write_now(&mut self) -> bool {
+        let now = Instant::now();
+        if !self.is_quick(now) {
+            return false;
+        }
+        let mut batch = std::mem::take(&mut self.batch);
+        self.shared.queue.take(&mut batch);
+        match self.append(None, &batch) {
+            Ok(()) => acknowledge(&mut batch),
+            Err(error) => {
+                self.fail(&error);
+                self.set_aside(&mut batch);
+                self.shared.queue.rouse();
+            }
+        }
+        if now.elapsed() > SLOW {
+            self.slow_until = Some(now + REST);
+        }
+        self.batch = batch;
+        true
+    }
+
+    /// Whether a write is no more than a copy into the system's memory.
+    fn is_quick(&self, now: Instant) -> bool {
+        let health = &self.shared.health;
+        self.fsync != Fsync::Always
+            && !self.ended
+            && self.segment.length() < self.segment_bytes
+            && !health.is_red()
+            && health.lost() == 0
+            && self.slow_until.is_none_or(|until| until <= now)
+    }
+
+    fn turn(&mut self) -> More {
+        let mut batch = std::mem::take(&mut self.batch);
+        let more = self.shared.queue.take(&mut batch);
+        if matches!(more, More::Lines) {
             if batch.items.is_empty() && !self.segment.is_there() {
                 self.shared.health.fail(format!("`{}` is gone", self.path().display()));
             }
@@ -112,8 +180,8 @@ impl Writer {
                 self.write(&mut batch);
             }
         }
-        self.close();
-        self.shared.keep.stop();
+        self.batch = batch;
+        more
     }
 
     /// Writes one batch, or refuses its intents.
@@ -136,31 +204,43 @@ impl Writer {
 
     /// Refuses intents and keeps everything else until the disk takes it.
     fn outlast(&mut self, batch: &mut Batch) {
-        let mut kept = Batch::default();
-        let mut refused = 0_u64;
         loop {
-            refused = refused.saturating_add(keep_facts(batch, &mut kept));
-            match self.try_again(&kept, refused) {
+            self.set_aside(batch);
+            match self.try_again() {
                 Ok(()) => return,
                 Err(error) => self.fail(&error),
             }
-            if matches!(self.shared.queue.take(batch, kept.items.len(), Some(RETRY)), More::End) {
-                let lines = kept.items.len();
+            let lines = self.kept.items.len();
+            self.shared.queue.wait_for(RETRY, lines);
+            if matches!(self.shared.queue.take(batch), More::End) {
                 tracing::error!(lines, "Audit lines are lost: the gate stops and they cannot be written");
                 return;
             }
         }
     }
 
-    fn try_again(&mut self, kept: &Batch, refused: u64) -> std::io::Result<()> {
+    /// Keeps what nobody waits for; who waits learns that nothing was written.
+    fn set_aside(&mut self, batch: &mut Batch) {
+        self.refused = self.refused.saturating_add(keep_facts(batch, &mut self.kept));
+        self.shared.queue.keeps(self.kept.items.len());
+    }
+
+    fn try_again(&mut self) -> std::io::Result<()> {
         if self.ended || !self.segment.is_there() {
             self.begin()?;
         }
         let lost = self.shared.health.lost();
+        let refused = self.refused;
         let what = format!("writing had failed; {refused} calls were refused while they waited for it");
         let recovered = Recovered::new(what).losing(lost);
-        self.append(Some(&recovered), kept)?;
-        self.segment.sync()?;
+        let kept = std::mem::take(&mut self.kept);
+        let written = self.append(Some(&recovered), &kept).and_then(|()| self.segment.sync());
+        if let Err(error) = written {
+            self.kept = kept;
+            return Err(error);
+        }
+        self.refused = 0;
+        self.shared.queue.keeps(0);
         self.shared.health.told(lost);
         self.shared.health.mend();
         Ok(())

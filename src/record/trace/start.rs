@@ -14,7 +14,7 @@ use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider, SpanData, SpanExporter};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tracing::Subscriber;
-use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::filter::{LevelFilter, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
@@ -68,12 +68,13 @@ pub fn init(telemetry: &Telemetry) -> Result<Guard, TelemetryError> {
     let registry = tracing_subscriber::registry().with(traces.as_ref().map(|(provider, _)| layer(provider)));
     let level = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LEVEL));
     let logs = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    // Without the hint every line that a library might log would be looked at, for each call.
+    let most = level.max_level_hint().unwrap_or(LevelFilter::TRACE);
+    let others = filter_fn(|m| m.target() != TARGET).with_max_level_hint(most);
     if telemetry.json_logs {
-        registry
-            .with(logs.json().with_filter(level).with_filter(filter_fn(|m| m.target() != TARGET)))
-            .try_init()?;
+        registry.with(logs.json().with_filter(level).with_filter(others)).try_init()?;
     } else {
-        registry.with(logs.with_filter(level).with_filter(filter_fn(|m| m.target() != TARGET))).try_init()?;
+        registry.with(logs.with_filter(level).with_filter(others)).try_init()?;
     }
     Ok(Guard { traces })
 }
@@ -109,7 +110,10 @@ where
         .with_target(false)
         .with_level(false)
         .with_tracked_inactivity(false)
-        .with_filter(filter_fn(|metadata| metadata.is_span() && metadata.target() == TARGET))
+        .with_filter(
+            filter_fn(|metadata| metadata.is_span() && metadata.target() == TARGET)
+                .with_max_level_hint(LevelFilter::INFO),
+        )
 }
 
 /// Sends on the runtime that the HTTP client needs.
