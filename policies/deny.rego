@@ -6,7 +6,7 @@
 package mcp.authz
 
 deny contains {"code": code, "message": message} if {
-	some rule in tenant.deny
+	some rule in data.mcp.index.tenants[input.caller.tenant].deny
 	not spares(rule)
 	code := object.get(rule, "code", "denied")
 	message := object.get(rule, "message", "refused by a rule of the tenant")

@@ -2,102 +2,90 @@
 # title: Grants
 # description: |
 #   Which of the caller's grants cover the question. The index (index.rego) says which can; the rest of what they say is
-#   looked at here.
+#   looked at here. Few rules and few calls: each costs microseconds, and every new decision comes through here.
 package mcp.authz
-
-tenant := data.mcp.index.tenants[input.caller.tenant]
 
 # A scoped URL without roles of its own has the role `scoped-url`, where the tenant has one.
 roles := input.caller.roles if {
-	count(input.caller.roles) > 0
+	input.caller.roles[0]
 } else := ["scoped-url"] if {
 	input.caller.authentication.kind == "scoped_url"
 }
 
-# Servers by name, by tag (`tag:erp`), or every one (`*`).
-server_terms := {"*", input.server.name} | {concat("", ["tag:", tag]) | some tag in input.server.tags}
-
-# What the index has of the caller's roles for this server.
-shelves := [tenant.roles[role][term] | some role in roles; some term in server_terms]
-
-# The grants that cover the question, by name: `acme/regional-manager/0` is that role's first grant.
-default matching := {}
-
-matching := {name: grant |
-	tool_methods[input.method]
-	scope_admits_tool
-	some name in for_tool
-	grant := tenant.grants[name]
-	suits_tool(grant)
-} if {
-	input.tool
+# What the index has of the caller's roles for this server: by its name, by its tags, and for every server.
+shelves := [by_server[term] |
+	some role in roles
+	by_server := by_role[role]
+	some term in terms
+] if {
+	by_role := data.mcp.index.tenants[input.caller.tenant].roles
+	terms := server_terms
 }
 
-matching := {name: grant |
-	resource_methods[input.method]
-	scope_admits_reading
+# Servers by name, by tag (`tag:erp`), or every one (`*`).
+server_terms := array.concat(["*", input.server.name], [concat("", ["tag:", tag]) | some tag in input.server.tags])
+
+# The grants that cover the question, by name: `acme/regional-manager/0` is that role's first grant. Of a tool: those that
+# name it, exactly or by a pattern, and those that mean every tool.
+matching := object.union_n([
+	{name: grant | some shelf in shelves; some name, grant in shelf.plain[tool]},
+	{name: grant | some shelf in shelves; some name, grant in shelf.named[tool]; suits_tool(grant)},
+	{name: grant |
+		some shelf in shelves
+		some beginning, grants in shelf.beginnings
+		startswith(tool, beginning)
+		some name, grant in grants
+		suits_tool(grant)
+	},
+	{name: grant |
+		some shelf in shelves
+		some pattern, grants in shelf.patterns
+		glob.match(pattern, null, tool)
+		some name, grant in grants
+		suits_tool(grant)
+	},
+]) if {
+	tool := input.tool.name
+	data.mcp.methods.tool[input.method]
+	not scope_hides_tool
+} else := {name: grant |
 	some shelf in shelves
-	some name in shelf.resources
-	grant := tenant.grants[name]
+	some name, grant in shelf.resources
 	names_resource(grant.resources)
 	admits(grant, reading)
 	conditions_hold(grant)
 } if {
 	input.resource
-}
-
-matching := {name: grant |
-	prompt_methods[input.method]
+	data.mcp.methods.resource[input.method]
 	scope_admits_reading
+} else := {name: grant |
 	some shelf in shelves
-	some name in shelf.prompts
-	grant := tenant.grants[name]
+	some name, grant in shelf.prompts
 	one_matches(grant.prompts, input.prompt.name)
 	admits(grant, reading)
 	conditions_hold(grant)
 } if {
 	input.prompt
-}
-
-matching := {name: grant |
+	data.mcp.methods.prompt[input.method]
+	scope_admits_reading
+} else := {name: grant |
 	some shelf in shelves
-	some name in shelf[opened]
-	grant := tenant.grants[name]
+	some name, grant in shelf[opened]
 	conditions_hold(grant)
 } if {
 	not input.tool
 	not input.resource
 	not input.prompt
-}
+} else := {}
 
-# The grants that name the tool, exactly or by a pattern, and those that mean every tool.
-for_tool contains name if {
-	some shelf in shelves
-	some name in shelf.named[input.tool.name]
-}
-
-for_tool contains name if {
-	some shelf in shelves
-	some name in shelf.every
-}
-
-for_tool contains name if {
-	some shelf in shelves
-	some beginning, names in shelf.beginnings
-	startswith(input.tool.name, beginning)
-	some name in names
-}
-
-for_tool contains name if {
-	some shelf in shelves
-	some pattern, names in shelf.patterns
-	glob.match(pattern, null, input.tool.name)
-	some name in names
+# Where the index lists the grants that open the server itself, or its tasks.
+opened := "server" if {
+	data.mcp.methods.server[input.method]
+} else := "tasks" if {
+	data.mcp.methods.task[input.method]
 }
 
 suits_tool(grant) if {
-	grant == {} # it says nothing more
-} else if {
 	admits(grant, tool_kinds)
 	carries_tag(grant)
 	conditions_hold(grant)

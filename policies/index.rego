@@ -6,63 +6,73 @@
 #   known: `tool:` for `tools:` must not turn "these tools" into "every tool".
 package mcp.index
 
-# Grants by name: `acme/regional-manager/0` is that role's first grant. Conditions and masks stand under `limits`.
-tenants[tenant].grants[name] := object.union(says, limits) if {
-	some name, [tenant, _, grant] in sound
+# What a grant says besides its servers and tools, by its name: `acme/regional-manager/0` is that role's first grant.
+# Conditions and masks stand under `limits`.
+rests[name] := rest if {
+	some name, [_, _, grant] in sound
 	says := {key: value | some key in ["methods", "tags", "resources", "prompts"]; value := grant[key]}
 	limits := {"limits": object.filter(grant, ["when", "redact"]) | has_limits(grant)}
+	rest := object.union(says, limits)
 }
 
-# Which grants name a tool, tenant by tenant, role by role, server by server (`tag:erp` and `*` are servers here).
-tenants[tenant].roles[role][server].named[tool] contains name if {
+# Which grants name a tool, tenant by tenant, role by role, server by server (`tag:erp` and `*` are servers here). Those that
+# say nothing else stand apart: nothing more is to be asked of them.
+tenants[tenant].roles[role][server].plain[tool][name] := {} if {
 	some name, [tenant, role, grant] in sound
+	rests[name] == {}
 	some server in grant.servers
 	some tool in grant.tools
 }
 
-# Which have patterns to try: by the text before their only star, or as they are.
-tenants[tenant].roles[role][server].beginnings[beginning] contains name if {
+tenants[tenant].roles[role][server].named[tool][name] := rest if {
 	some name, [tenant, role, grant] in sound
+	rest := rests[name]
+	rest != {}
 	some server in grant.servers
-	some pattern in grant.tools
-	[beginning, ""] = split(pattern, "*")
+	some tool in grant.tools
 }
 
-tenants[tenant].roles[role][server].patterns[pattern] contains name if {
+# Which have patterns to try: by the text before their only star, or as they are. A grant that names no tools means every
+# tool, which is what begins with nothing.
+tenants[tenant].roles[role][server].beginnings[beginning][name] := rest if {
 	some name, [tenant, role, grant] in sound
+	rest := rests[name]
+	some server in grant.servers
+	some beginning in beginnings(grant)
+}
+
+tenants[tenant].roles[role][server].patterns[pattern][name] := rest if {
+	some name, [tenant, role, grant] in sound
+	rest := rests[name]
 	some server in grant.servers
 	some pattern in grant.tools
 	contains(trim_suffix(pattern, "*"), "*")
 }
 
-# Which mean every tool.
-tenants[tenant].roles[role][server].every contains name if {
+tenants[tenant].roles[role][server].resources[name] := rest if {
 	some name, [tenant, role, grant] in sound
-	not "tools" in object.keys(grant)
-	about_tools(grant)
-	some server in grant.servers
-}
-
-tenants[tenant].roles[role][server].resources contains name if {
-	some name, [tenant, role, grant] in sound
+	rest := rests[name]
 	grant.resources
 	some server in grant.servers
 }
 
-tenants[tenant].roles[role][server].prompts contains name if {
+tenants[tenant].roles[role][server].prompts[name] := rest if {
 	some name, [tenant, role, grant] in sound
+	rest := rests[name]
 	grant.prompts
 	some server in grant.servers
 }
 
 # Which open the server itself, and which its tasks.
-tenants[tenant].roles[role][server].server contains name if {
+tenants[tenant].roles[role][server].server[name] := rest if {
 	some name, [tenant, role, grant] in sound
+	rest := rests[name]
 	some server in grant.servers
 }
 
-tenants[tenant].roles[role][server].tasks contains name if {
+tenants[tenant].roles[role][server].tasks[name] := rest if {
 	some name, [tenant, role, grant] in sound
+	rest := rests[name]
 	speaks_of_tools(grant)
 	some server in grant.servers
 }
@@ -94,6 +104,11 @@ is_list(value) if {
 		is_string(word)
 	}
 }
+
+beginnings(grant) := [""] if {
+	not "tools" in object.keys(grant)
+	about_tools(grant)
+} else := [beginning | some pattern in grant.tools; [beginning, ""] = split(pattern, "*")]
 
 speaks_of_tools(grant) if grant.tools
 

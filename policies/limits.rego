@@ -42,28 +42,25 @@ of_caller(name) := input.caller.user if {
 } else := input.caller.attributes[name]
 
 # Limits matter only where no grant without limits covers the question.
-default limited := []
-
 limited := [grant.limits | some grant in matching] if {
 	every grant in matching {
 		grant.limits
 	}
-}
+} else := []
 
 # One grant without conditions lifts those of the others. Several conditions are a choice, where all speak of one and the
 # same argument; otherwise all hold.
-default constraints := {}
-
 constraints := {argument: schema |
 	some argument in arguments
 	schemas := {schema | some limits in limited; schema := schema_of(limits.when[argument])}
 	schema := joined(schemas, count(arguments))
 } if {
+	limited[0]
 	every limits in limited {
 		limits.when
 	}
 	arguments := {argument | some limits in limited; some argument, _ in limits.when}
-}
+} else := {}
 
 joined(schemas, arguments) := schema if {
 	count(schemas) == 1

@@ -2,20 +2,20 @@
 # title: Methods
 # description: |
 #   Which MCP methods a question may come from. The lists are closed: a method that stands nowhere is refused.
-package mcp.authz
+package mcp.methods
 
-tool_methods := {"tools/call", "tools/list", "tasks/get", "tasks/result", "tasks/update", "tasks/cancel"}
+tool := {"tools/call", "tools/list", "tasks/get", "tasks/result", "tasks/update", "tasks/cancel"}
 
-resource_methods := {
+resource := {
 	"resources/read", "resources/subscribe", "resources/unsubscribe",
 	"resources/list", "resources/templates/list",
 	"completion/complete", "subscriptions/listen",
 }
 
-prompt_methods := {"prompts/get", "prompts/list", "completion/complete"}
+prompt := {"prompts/get", "prompts/list", "completion/complete"}
 
 # What concerns the server itself is open to whoever has a grant there. Lists are filtered entry by entry.
-server_methods := {
+server := {
 	"initialize", "server/discover", "ping",
 	"tools/list", "resources/list", "resources/templates/list", "prompts/list",
 	"logging/setLevel", "subscriptions/listen",
@@ -25,11 +25,5 @@ server_methods := {
 }
 
 # Tasks are calls that take long. The gate gives a task only to the caller who started it.
-task_methods := {"tasks/list", "tasks/get", "tasks/result", "tasks/update", "tasks/cancel"}
+task := {"tasks/list", "tasks/get", "tasks/result", "tasks/update", "tasks/cancel"}
 
-# Where the index lists the grants that open the method.
-opened := "server" if {
-	input.method in server_methods
-} else := "tasks" if {
-	input.method in task_methods
-}

@@ -4,7 +4,10 @@
 #   A scoped URL narrows what its holder could do otherwise, whatever their roles say. When it ends, the gate ends it.
 package mcp.authz
 
-scope_admits_tool if not input.scope
+scope_hides_tool if {
+	input.scope
+	not scope_admits_tool
+}
 
 scope_admits_tool if {
 	scope_has_method(tool_kinds)
