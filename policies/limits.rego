@@ -59,7 +59,7 @@ constraints := {argument: schema |
 	every limits in limited {
 		limits.when
 	}
-	arguments := {argument | some limits in limited; some argument, _ in limits.when}
+	arguments := {argument | some limits in limited; some argument in object.keys(limits.when)}
 } else := {}
 
 joined(schemas, arguments) := schema if {

@@ -32,6 +32,7 @@ mod yaml;
 mod tests;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::value::RawValue;
 
@@ -123,6 +124,27 @@ pub struct Question<'a> {
     pub arguments: Option<&'a RawValue>,
     /// Under which circumstances.
     pub circumstances: &'a Circumstances,
+}
+
+/// How often policy was asked: counted across every policy that has served.
+#[derive(Debug, Default)]
+pub struct Tally {
+    kept: AtomicU64,
+    new: AtomicU64,
+}
+
+impl Tally {
+    /// How many verdicts had been kept from before.
+    #[must_use]
+    pub fn kept(&self) -> u64 {
+        self.kept.load(Ordering::Relaxed)
+    }
+
+    /// How many verdicts were new.
+    #[must_use]
+    pub fn new_ones(&self) -> u64 {
+        self.new.load(Ordering::Relaxed)
+    }
 }
 
 /// The proof that policy allowed this message of this caller. Only `decide` makes one; it is used up by sending.

@@ -30,6 +30,8 @@ use pingora::services::listening::Service;
 
 use crate::config::Listener;
 use crate::gateway::Gate;
+use crate::record::metrics::Lasting;
+use crate::refusal::Refusal;
 
 /// Buffers of a connection. Pingora's own hold 64 KiB for each, also while it is idle; a header and most answers go
 /// through these in one piece, and larger bodies past them.
@@ -110,7 +112,10 @@ struct Edge {
 impl ServerApp for Edge {
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
         let open = self.open.fetch_add(1, Ordering::Relaxed);
-        let admitted = open < self.app.gate.current().config().listen.limits.connections;
+        let gateway = self.app.gate.current();
+        let admitted = open < gateway.config().listen.limits.connections;
+        let _held = gateway.shared().metrics().begin(Lasting::Connection);
+        drop(gateway); // a connection may outlive many generations
         let left = match admitted {
             true => self.app.process_new(stream, shutdown).await,
             false => None,
@@ -146,8 +151,13 @@ impl App {
             Ok(Err(error)) => {
                 if *error.etype() == ErrorType::InvalidHTTPHeader {
                     // Pingora has a limit of its own, which it tells by its words only.
-                    let too_large = error.to_string().contains("larger than");
-                    let _ = session.respond_error(if too_large { 431 } else { 400 }).await; // the client may be gone
+                    let refusal = match error.to_string().contains("larger than") {
+                        true => Refusal::HeaderTooLarge { limit: limits.header_bytes },
+                        false => Refusal::BadHttp("its header is not HTTP"),
+                    };
+                    let answer = gateway.turn_away(&refusal, request::peer(session)).await;
+                    session.set_keepalive(None);
+                    let _ = write::unread(session, answer).await; // the client may be gone
                 }
                 false
             }

@@ -128,7 +128,12 @@ async fn http_that_could_be_read_in_two_ways_is_refused() {
         let answer = send(&std, &lines, &body).await;
         let statuses = answer.statuses();
         assert!(matches!(statuses.as_slice(), [] | [400 | 501]), "{what}: {statuses:?}");
+        let text = String::from_utf8_lossy(&answer.bytes);
+        let closed = answer.closed || text.to_ascii_lowercase().contains("connection: close");
+        assert!(closed, "{what}: what follows would be read as a request: {text}");
+        assert!(statuses != [400] || text.contains(r#""reason":"bad_http""#), "{what}: {text}");
     }
+    assert!(std.gate.audit_text().contains(r#""reason":"bad_http""#), "refusals are on the record");
     assert!(std.upstream.received("tools/call").is_empty());
 }
 

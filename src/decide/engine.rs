@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use quick_cache::sync::Cache;
 use serde_json::value::RawValue;
@@ -14,8 +15,8 @@ use crate::decide::contract::Field;
 use crate::decide::reads::ReadSet;
 use crate::decide::rego::{Answer, Failure, Rego};
 use crate::decide::{
-    Circumstances, Denied, Permit, Phase, PolicyProblem, Question, Sight, Subject, Verdict, check, key,
-    rates, reads, rego,
+    Circumstances, Denied, Permit, Phase, PolicyProblem, Question, Sight, Subject, Tally, Verdict, check,
+    key, rates, reads, rego,
 };
 use crate::decode::{Action, Message};
 use crate::identify::Caller;
@@ -41,6 +42,7 @@ pub struct Decide {
     kept: Option<Cache<Box<[u8]>, Arc<Verdict>>>,
     rates: BTreeMap<TenantId, Rates>,
     revision: Revision,
+    tally: Arc<Tally>,
 }
 
 /// Why there is no permit, before it is put in words for the caller.
@@ -85,10 +87,17 @@ impl Decide {
                 kept: (config.cache > 0).then(|| Cache::new(config.cache)),
                 rates,
                 revision: bundle.revision,
+                tally: Arc::default(),
             }),
             Ok(_) => Err(sorted(problems)),
             Err(found) => Err(sorted(problems.into_iter().chain(found).collect())),
         }
+    }
+
+    /// The same, counting in `tally` what it is asked.
+    #[must_use]
+    pub fn counting(self, tally: Arc<Tally>) -> Self {
+        Self { tally, ..self }
     }
 
     /// Judges one message. What its caller may not see does not exist for them; what they see and may not use is refused
@@ -211,7 +220,10 @@ impl Decide {
             kept.get(key.as_slice()).ok_or_else(|| key.clone())
         };
         match KEY.with(look_up) {
-            Ok(verdict) => Ok(verdict),
+            Ok(verdict) => {
+                self.tally.kept.fetch_add(1, Ordering::Relaxed);
+                Ok(verdict)
+            }
             Err(key) => {
                 let verdict = self.ask(question, phase)?;
                 if key.len() <= LONGEST_KEY {
@@ -223,6 +235,7 @@ impl Decide {
     }
 
     fn ask(&self, question: &Question<'_>, phase: Phase) -> Result<Arc<Verdict>, Failure> {
+        self.tally.new.fetch_add(1, Ordering::Relaxed);
         let answer = self.rego.ask(question, phase)?;
         Ok(Arc::new(Verdict::of(answer, self.revision.clone())?))
     }

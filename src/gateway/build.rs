@@ -8,7 +8,7 @@ use crate::catalogue::{Catalogue, Tool};
 use crate::config::{Config, Rates};
 use crate::credential::seal::{SealError, Sealer};
 use crate::credential::{BadAccount, Vault};
-use crate::decide::{Decide, PolicyProblem};
+use crate::decide::{Decide, PolicyProblem, Tally};
 use crate::forward::{BadEndpoint, Endpoint, Forward, Resolver};
 use crate::gateway::Gateway;
 use crate::gateway::belongs::Questions;
@@ -41,6 +41,7 @@ pub struct Shared {
     pub(in crate::gateway) questions: Questions,
     pub(in crate::gateway) looks: Looks,
     pub(in crate::gateway) metrics: Metrics,
+    pub(in crate::gateway) tally: Arc<Tally>,
     pub(in crate::gateway) sampler: Sampler,
 }
 
@@ -110,6 +111,7 @@ impl Shared {
             questions: Questions::new(),
             looks: Looks::default(),
             metrics: Metrics::new()?,
+            tally: Arc::default(),
             sampler: Sampler::new(&config.telemetry),
         }))
     }
@@ -120,10 +122,22 @@ impl Shared {
         &self.record
     }
 
+    /// The metrics, in the text format that Prometheus reads.
+    #[must_use]
+    pub fn rendered_metrics(&self) -> String {
+        self.metrics.render(&self.record, &self.tally)
+    }
+
     /// The metrics.
     #[must_use]
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    /// How often policy was asked.
+    #[must_use]
+    pub fn tally(&self) -> Arc<Tally> {
+        Arc::clone(&self.tally)
     }
 
     /// The signing keys, for health and rotation.
@@ -158,7 +172,8 @@ impl Gateway {
         let decide = match policy {
             Some(policy) => Some(policy),
             None => {
-                keep(Decide::load(&config.policy).map_err(all(BuildError::Policy)), &mut wrong).map(Arc::new)
+                let loaded = Decide::load(&config.policy).map_err(all(BuildError::Policy));
+                keep(loaded, &mut wrong).map(|decide| Arc::new(decide.counting(shared.tally())))
             }
         };
         let identity = keep(identity(&config, &shared), &mut wrong);

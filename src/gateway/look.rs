@@ -112,7 +112,9 @@ impl Gateway {
     ) -> Option<Bytes> {
         let body = list_request(message, cursor)?;
         let head = list_head(head, &way.server.name, message.era);
-        match self.ask(head, way, body, call.source).await {
+        let told = self.ask(head, way, body, call.source).await;
+        self.shared.metrics.pulled(&told);
+        match told {
             Ok(Told { message, .. }) => message,
             Err(refusal) => {
                 tracing::info!(server = %way.server.name, %refusal, "The server's tools could not be listed");

@@ -65,6 +65,11 @@ fn check(session: &ServerSession, listen: &Listen) -> Result<(), Refusal> {
             if has_bare_line_feed(&raw) {
                 return Err(Refusal::BadHttp("a line of the header ends in LF without CR"));
             }
+            // Pingora has taken the length away by now, as RFC 9112 section 6.3 lets a server do. What stands before us may
+            // have believed it.
+            if header.headers.contains_key(TRANSFER_ENCODING) && has_field(&raw, CONTENT_LENGTH.as_str()) {
+                return Err(Refusal::BadHttp("Content-Length and Transfer-Encoding are both there"));
+            }
         }
         None => {
             let sum: usize =
@@ -74,15 +79,21 @@ fn check(session: &ServerSession, listen: &Listen) -> Result<(), Refusal> {
             }
         }
     }
-    if header.headers.contains_key(CONTENT_LENGTH) && header.headers.contains_key(TRANSFER_ENCODING) {
-        return Err(Refusal::BadHttp("Content-Length and Transfer-Encoding are both there"));
-    }
     host(session, listen)?;
     origin(session, listen)
 }
 
 fn has_bare_line_feed(raw: &[u8]) -> bool {
     memchr::memchr_iter(b'\n', raw).any(|at| !raw.get(..at).is_some_and(|before| before.ends_with(b"\r")))
+}
+
+/// Whether a header as it came has a field of that name.
+fn has_field(raw: &[u8], name: &str) -> bool {
+    raw.split(|byte| *byte == b'\n').any(|line| {
+        line.split(|byte| *byte == b':')
+            .next()
+            .is_some_and(|field| field.trim_ascii().eq_ignore_ascii_case(name.as_bytes()))
+    })
 }
 
 fn host(session: &ServerSession, listen: &Listen) -> Result<(), Refusal> {
@@ -125,7 +136,7 @@ fn origin(session: &ServerSession, listen: &Listen) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn peer(session: &ServerSession) -> std::net::SocketAddr {
+pub(in crate::listen) fn peer(session: &ServerSession) -> std::net::SocketAddr {
     match session.client_addr() {
         Some(SocketAddr::Inet(address)) => *address,
         _ => std::net::SocketAddr::from(([0, 0, 0, 0], 0)),
@@ -216,6 +227,13 @@ impl Inbound for Request<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_field_is_found_however_it_is_written() {
+        let raw = b"POST / HTTP/1.1\r\nHost: a\r\nconTent-length : 3\r\nX: content-encoding\r\n\r\n";
+        assert!(has_field(raw, "content-length") && has_field(raw, "host"));
+        assert!(!has_field(raw, "content-encoding") && !has_field(raw, "transfer-encoding"));
+    }
 
     #[test]
     fn a_line_that_ends_in_a_bare_line_feed_is_seen() {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, StatusCode};
 use pingora::Error;
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
@@ -21,30 +21,48 @@ pub(in crate::listen) async fn answer(
     limits: &Limits,
     drain: &Drain,
 ) -> Result<(), Box<Error>> {
-    let mut header = ResponseHeader::build_no_case(answer.status, Some(answer.headers.len() + 4))?;
-    for (name, value) in answer.headers {
+    let header = header(answer.status, answer.headers)?;
+    let bodiless = session.req_header().method == http::Method::HEAD;
+    match answer.body {
+        Body::Empty => document(session, header, Bytes::new(), bodiless).await,
+        Body::Full(bytes) => document(session, header, bytes, bodiless).await,
+        Body::Events(relay) => events(session, header, relay, limits, drain).await,
+    }
+}
+
+/// Writes the answer to what could not be read as a request.
+pub(in crate::listen) async fn unread(
+    session: &mut ServerSession,
+    answer: Answer<Relay>,
+) -> Result<(), Box<Error>> {
+    let header = header(answer.status, answer.headers)?;
+    match answer.body {
+        Body::Full(bytes) => document(session, header, bytes, false).await,
+        Body::Empty | Body::Events(_) => document(session, header, Bytes::new(), false).await,
+    }
+}
+
+fn header(status: StatusCode, fields: Vec<(HeaderName, HeaderValue)>) -> Result<ResponseHeader, Box<Error>> {
+    let mut header = ResponseHeader::build_no_case(status, Some(fields.len() + 4))?;
+    for (name, value) in fields {
         header.append_header(name, value)?;
     }
     // Answers are made for one caller: no cache may keep them, and no page that leads on may tell whence.
     header.insert_header(CACHE_CONTROL, HeaderValue::from_static("no-store"))?;
     header
         .insert_header(HeaderName::from_static("referrer-policy"), HeaderValue::from_static("no-referrer"))?;
-    match answer.body {
-        Body::Empty => document(session, header, Bytes::new()).await,
-        Body::Full(bytes) => document(session, header, bytes).await,
-        Body::Events(relay) => events(session, header, relay, limits, drain).await,
-    }
+    Ok(header)
 }
 
 async fn document(
     session: &mut ServerSession,
     mut header: ResponseHeader,
     body: Bytes,
+    bodiless: bool,
 ) -> Result<(), Box<Error>> {
     header.insert_header(CONTENT_LENGTH, HeaderValue::from(body.len()))?;
     session.write_response_header(Box::new(header)).await?;
-    let wanted = session.req_header().method != http::Method::HEAD;
-    if wanted && !body.is_empty() {
+    if !bodiless && !body.is_empty() {
         session.write_response_body(body, true).await?;
     }
     session.finish_body().await

@@ -13,6 +13,7 @@ use prometheus::{
 };
 use std::sync::Arc;
 
+use crate::decide::Tally;
 use crate::name::{ServerName, ToolName};
 use crate::record::{Record, Status};
 use crate::refusal::Refusal;
@@ -34,7 +35,7 @@ pub struct Metrics {
     refusals: IntCounterVec,
     decisions: IntCounterVec,
     reloads: IntCounterVec,
-    fetches: IntCounterVec,
+    pulls: IntCounterVec,
     held: [IntGauge; 3],
     audit_waiting: IntGauge,
     audit_lines: IntCounter,
@@ -87,15 +88,6 @@ impl Drop for Held {
     }
 }
 
-/// How policy came to a decision.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Decision {
-    /// From the cache.
-    Cached,
-    /// By evaluation.
-    New,
-}
-
 /// What became of a reload of policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reload {
@@ -103,17 +95,6 @@ pub enum Reload {
     Loaded,
     /// The new files are broken; the old revision serves.
     KeptOld,
-}
-
-/// What the gate fetches for itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fetch {
-    /// An issuer's keys.
-    Jwks,
-    /// A token for a server.
-    Credential,
-    /// A server's tools.
-    Catalogue,
 }
 
 impl Metrics {
@@ -146,10 +127,10 @@ impl Metrics {
             )?,
             decisions: make.counters("decisions_total", "Decisions of policy", &["how"])?,
             reloads: make.counters("policy_reloads_total", "Reloads of policy", &["outcome"])?,
-            fetches: make.counters(
-                "fetches_total",
-                "What the gate fetched for itself",
-                &["what", "outcome"],
+            pulls: make.counters(
+                "catalogue_pulls_total",
+                "Lists of tools that the gate asked for itself",
+                &["outcome"],
             )?,
             held: [
                 make.gauge("calls_in_flight", "Messages on their way")?,
@@ -196,15 +177,6 @@ impl Metrics {
         Held(gauge.clone())
     }
 
-    /// Policy decided so many times.
-    pub fn decided(&self, how: Decision, times: u64) {
-        let how = match how {
-            Decision::Cached => "cached",
-            Decision::New => "new",
-        };
-        self.decisions.with_label_values(&[how]).inc_by(times);
-    }
-
     /// Policy was read anew.
     pub fn reloaded(&self, outcome: Reload) {
         let outcome = match outcome {
@@ -214,20 +186,19 @@ impl Metrics {
         self.reloads.with_label_values(&[outcome]).inc();
     }
 
-    /// The gate fetched something for itself, or failed to.
-    pub fn fetched<T, E>(&self, what: Fetch, outcome: &Result<T, E>) {
-        let what = match what {
-            Fetch::Jwks => "jwks",
-            Fetch::Credential => "credential",
-            Fetch::Catalogue => "catalogue",
-        };
+    /// The gate asked a server for its tools, or tried to.
+    pub fn pulled<T, E>(&self, outcome: &Result<T, E>) {
         let outcome = if outcome.is_ok() { "ok" } else { "failed" };
-        self.fetches.with_label_values(&[what, outcome]).inc();
+        self.pulls.with_label_values(&[outcome]).inc();
     }
 
     /// All of it in the text format that Prometheus reads.
     #[must_use]
-    pub fn render(&self, record: &Record) -> String {
+    pub fn render(&self, record: &Record, tally: &Tally) -> String {
+        for (how, times) in [("cached", tally.kept()), ("new", tally.new_ones())] {
+            let decisions = self.decisions.with_label_values(&[how]);
+            decisions.inc_by(times.saturating_sub(decisions.get()));
+        }
         self.audit_waiting.set(i64::try_from(record.waiting()).unwrap_or(i64::MAX));
         self.audit_lines.inc_by(record.lines().saturating_sub(self.audit_lines.get()));
         self.audit_up.set(i64::from(record.health().is_ok()));
@@ -296,7 +267,7 @@ mod tests {
             timeout: Duration::from_secs(5),
         };
         let record = Record::open_chain(&audit, root.path(), &secret::Key::new(vec![1])).unwrap();
-        metrics.render(&record)
+        metrics.render(&record, &Tally::default())
     }
 
     #[test]
@@ -307,9 +278,8 @@ mod tests {
         series.ended(Status::Ok, Duration::from_millis(3), Some(Duration::from_millis(2)));
         metrics.series("tools/call", &server, Some(&tool)).ended(Status::ToolError, Duration::ZERO, None);
         metrics.refused(Some("tools/call"), &Refusal::NotAuthenticated);
-        metrics.decided(Decision::Cached, 100);
         metrics.reloaded(Reload::KeptOld);
-        metrics.fetched(Fetch::Jwks, &Err::<(), _>(()));
+        metrics.pulled(&Err::<(), _>(()));
         let _call = metrics.begin(Lasting::Call);
         drop(metrics.begin(Lasting::Stream));
         let text = rendered(&metrics);
@@ -319,9 +289,9 @@ mod tests {
             r#"portcullis_call_duration_seconds_count{method="tools/call",server="erp"} 2"#,
             r#"portcullis_upstream_duration_seconds_count{method="tools/call",server="erp"} 1"#,
             r#"portcullis_refusals_total{method="tools/call",reason="not_authenticated"} 1"#,
-            r#"portcullis_decisions_total{how="cached"} 100"#,
+            r#"portcullis_decisions_total{how="cached"} 0"#,
             r#"portcullis_policy_reloads_total{outcome="kept_old"} 1"#,
-            r#"portcullis_fetches_total{outcome="failed",what="jwks"} 1"#,
+            r#"portcullis_catalogue_pulls_total{outcome="failed"} 1"#,
             "portcullis_calls_in_flight 1",
             "portcullis_streams_open 0",
             "portcullis_audit_up 1",

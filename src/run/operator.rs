@@ -15,10 +15,7 @@ pub(in crate::run) fn state(gate: &Arc<Gate>, drain: &Arc<Drain>, token: Secret)
     AdminState {
         reasons: Arc::new(move || reasons(&ready, &drained)),
         notes: Arc::new(move || notes(&kept)),
-        metrics: Arc::new(move || {
-            let gateway = counted.current();
-            gateway.shared().metrics().render(gateway.shared().record())
-        }),
+        metrics: Arc::new(move || counted.current().shared().rendered_metrics()),
         config: Arc::new(move || shown.current().config().masked()),
         urls: Arc::new(UrlDesk::Gate(Arc::clone(gate))),
         secrets: Arc::new(SecretDesk::Gate(Arc::clone(gate))),

@@ -33,6 +33,7 @@ fn load_policy(gate: &Gate) {
     let loaded = Decide::load(&current.config().policy).map_err(|problems| texts(&problems));
     let next = loaded.and_then(|policy| {
         let revision = policy.revision().clone();
+        let policy = policy.counting(current.shared().tally());
         let next = current.with_policy(Arc::new(policy)).map_err(|errors| texts(&errors))?;
         Ok((next, revision))
     });

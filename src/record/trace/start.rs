@@ -70,7 +70,7 @@ pub fn init(telemetry: &Telemetry) -> Result<Guard, TelemetryError> {
     let logs = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     // Without the hint every line that a library might log would be looked at, for each call.
     let most = level.max_level_hint().unwrap_or(LevelFilter::TRACE);
-    let others = filter_fn(|m| m.target() != TARGET).with_max_level_hint(most);
+    let others = filter_fn(move |m| m.target() != TARGET && *m.level() <= most).with_max_level_hint(most);
     if telemetry.json_logs {
         registry.with(logs.json().with_filter(level).with_filter(others)).try_init()?;
     } else {
@@ -111,7 +111,7 @@ where
         .with_level(false)
         .with_tracked_inactivity(false)
         .with_filter(
-            filter_fn(|metadata| metadata.is_span() && metadata.target() == TARGET)
+            filter_fn(|m| m.is_span() && m.target() == TARGET && *m.level() <= LevelFilter::INFO)
                 .with_max_level_hint(LevelFilter::INFO),
         )
 }
