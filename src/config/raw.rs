@@ -54,6 +54,8 @@ pub(crate) struct Raw {
     pub(crate) accounts: Option<Vec<RawAccount>>,
     /// The policies: a directory, or a directory with its limits.
     pub(crate) policies: RawPolicies,
+    /// What the servers' tools are pinned to. Without it they are pinned to nothing.
+    pub(crate) pins: Option<RawPins>,
     /// Rates, where the policies' data says nothing else for a tenant.
     pub(crate) rates: RawRates,
     /// How long a call waits for one of the account's `slots`.
@@ -83,6 +85,7 @@ impl Default for Raw {
             servers: BTreeMap::new(),
             accounts: None,
             policies: RawPolicies::default(),
+            pins: None,
             rates: RawRates::default(),
             slot_wait: seconds(5),
             vouch: RawVouch::default(),
@@ -246,6 +249,22 @@ impl Default for RawPolicyLimits {
             timeout: Span(Duration::from_millis(20)),
             cache: 100_000,
         }
+    }
+}
+
+/// What the servers' tools are pinned to.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RawPins {
+    /// The lock file that `portcullis catalogue pin` writes. It belongs in git.
+    pub(crate) file: FilePath,
+    /// What becomes of a tool that changed or appeared after it was pinned; a server may say otherwise.
+    pub(crate) mode: RawPinMode,
+}
+
+impl Default for RawPins {
+    fn default() -> Self {
+        Self { file: FilePath("portcullis.lock".into()), mode: RawPinMode::Enforce }
     }
 }
 
