@@ -41,7 +41,7 @@ pub mod verify;
 mod writer;
 
 pub use key::AuditKey;
-pub use line::{About, Intent, RefusalLine};
+pub use line::{About, DriftLine, Intent, RefusalLine};
 pub use mac::{Mac, MacStream, Macs};
 pub use outcome::{Outcome, Status};
 
@@ -181,6 +181,13 @@ impl Record {
     /// Puts a message that goes no further on the record, without waiting for it.
     pub fn refused(&self, refused: &RefusalLine<'_>) {
         if self.queue.refusal(&line::refused(refused, &self.macs)).is_err() {
+            self.health.lose();
+        }
+    }
+
+    /// Puts a tool that is not what was pinned on the record, without waiting for it.
+    pub fn drifted(&self, drift: &DriftLine<'_>) {
+        if self.queue.refusal(&line::drift(drift)).is_err() {
             self.health.lose();
         }
     }
