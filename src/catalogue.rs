@@ -316,8 +316,16 @@ impl Catalogue {
     ) -> Vec<Change> {
         let revision = pins.under(server).revision();
         let change = |listed: &Arc<Listed>| {
-            let (name, drift) = (&listed.tool.name, listed.drift?);
+            if listed.drift.is_none() && self.told.is_empty() {
+                return None;
+            }
+            let name = &listed.tool.name;
             let key = (tenant.clone(), server.name.clone(), name.clone());
+            let Some(drift) = listed.drift else {
+                // It is as it should be again: should it change once more, that is news.
+                self.told.remove(&key);
+                return None;
+            };
             if self.told.get(&key) == Some((listed.digest, revision)) {
                 return None;
             }
@@ -394,7 +402,8 @@ impl Listing {
         let mut listing = Self {
             by_name: before.as_ref().map(|before| before.by_name.clone()).unwrap_or_default(),
             by_text: before.as_ref().map(|before| before.by_text.clone()).unwrap_or_default(),
-            complete: page.last && (page.first || before.as_ref().is_some_and(|before| !before.by_text.is_empty())),
+            complete: page.last
+                && (page.first || before.as_ref().is_some_and(|before| !before.by_text.is_empty())),
             ..Self::empty(under)
         };
         for (text, listed) in page.tools.iter().zip(tools) {

@@ -51,7 +51,9 @@ impl Offers for Kept {
     async fn offer(&self, asked: OfferOf) -> Result<Value, OfferError> {
         match asked.server.as_str() {
             "erp" => Ok(json!({"tools": [{"name": "pay"}]})),
-            server => Err(OfferError::Unfit(format!("tenant `{}` has no account at `{server}`", asked.tenant))),
+            server => {
+                Err(OfferError::Unfit(format!("tenant `{}` has no account at `{server}`", asked.tenant)))
+            }
         }
     }
 }

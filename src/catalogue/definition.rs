@@ -100,7 +100,8 @@ impl Definition {
     pub fn digest(&self) -> Digest {
         let mut text = String::from("{");
         let name = Value::from(self.name.as_str());
-        let mut members: Vec<(&str, &Value)> = self.members.iter().map(|(key, value)| (*key, value)).collect();
+        let mut members: Vec<(&str, &Value)> =
+            self.members.iter().map(|(key, value)| (*key, value)).collect();
         members.push(("name", &name));
         members.sort_unstable_by_key(|(key, _)| *key);
         for (key, value) in members {

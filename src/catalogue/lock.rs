@@ -126,7 +126,8 @@ impl Lock {
     /// # Errors
     /// The system's reason.
     pub fn save(&self, file: &Path) -> std::io::Result<()> {
-        let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let directory =
+            file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let mut new = tempfile::Builder::new().prefix(".portcullis-lock").tempfile_in(directory)?;
         std::io::Write::write_all(&mut new, self.text().as_bytes())?;
         new.as_file().sync_all()?;
@@ -198,11 +199,14 @@ mod tests {
 
     #[test]
     fn a_lock_is_read_as_it_was_written_with_one_tool_a_line_in_one_order() {
-        let one = lock(&[r#"{"name":"b","description":"B"}"#, r#"{"name":"a","inputSchema":{"type":"object"}}"#]);
-        let other = lock(&[r#"{"name":"a","inputSchema":{"type":"object"}}"#, r#"{"name":"b","description":"B"}"#]);
+        let one =
+            lock(&[r#"{"name":"b","description":"B"}"#, r#"{"name":"a","inputSchema":{"type":"object"}}"#]);
+        let other =
+            lock(&[r#"{"name":"a","inputSchema":{"type":"object"}}"#, r#"{"name":"b","description":"B"}"#]);
         assert_eq!(one.text(), other.text());
         assert_eq!(Lock::read(&one.text()).unwrap(), one);
-        let tools: Vec<_> = one.text().lines().filter(|line| line.contains("\"name\"")).map(str::to_owned).collect();
+        let tools: Vec<_> =
+            one.text().lines().filter(|line| line.contains("\"name\"")).map(str::to_owned).collect();
         assert!(tools.len() == 2 && tools[0].contains("\"a\"") && tools[1].contains("\"B\""), "{tools:?}");
         assert_eq!(Lock::read(&Lock::default().text()).unwrap(), Lock::default());
     }
@@ -214,7 +218,9 @@ mod tests {
         assert!(told.contains("`pay` of `erp`") && told.contains("sha256"), "{told}");
         let twice = text.replace("\"version\": 1,", "\"version\": 1, \"version\": 1,");
         assert!(Lock::read(&twice).is_err());
-        assert!(Lock::read(&text.replace("\"version\": 1", "\"version\": 2")).unwrap_err().contains("version 2"));
+        assert!(
+            Lock::read(&text.replace("\"version\": 1", "\"version\": 2")).unwrap_err().contains("version 2")
+        );
         assert!(Lock::read("<<<<<<< HEAD\n").unwrap_err().contains("line 1"));
     }
 

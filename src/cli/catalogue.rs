@@ -130,10 +130,13 @@ impl Pin {
         let file = lock_file(&config, &self.whom.file, self.out);
         let before = match Lock::load(&file) {
             Err(bad) if bad.missing => Lock::default(),
-            other => other.map_err(|bad| Failure::new(bad.to_string(), "or remove it, and pin everything anew"))?,
+            other => {
+                other.map_err(|bad| Failure::new(bad.to_string(), "or remove it, and pin everything anew"))?
+            }
         };
         let asked = Asked::of(console, &config, &self.whom, &self.servers)?;
-        let mut pinning = Pinning { lock: before, accept: self.accept, differs: Vec::new(), refused: Vec::new() };
+        let mut pinning =
+            Pinning { lock: before, accept: self.accept, differs: Vec::new(), refused: Vec::new() };
         for (server, seen) in asked.tools() {
             pinning.server(server, seen, asked.is_whole(server), &|_| true);
         }
@@ -155,7 +158,8 @@ impl Approve {
                     seen.contains_key(&name) || !pinning.lock.pins(server, &name).is_empty()
                 });
                 if !known {
-                    let what = format!("`{server}` has no tool `{}`, and none is pinned", tool.escape_debug());
+                    let what =
+                        format!("`{server}` has no tool `{}`, and none is pinned", tool.escape_debug());
                     return Err(Failure::new(what, "see `portcullis catalogue diff`"));
                 }
             }
@@ -199,7 +203,13 @@ struct Pinning {
 
 impl Pinning {
     /// Takes the tools of a server that are wanted as they are now. `whole`: what was not seen is gone.
-    fn server(&mut self, server: &ServerName, seen: &Pinned, whole: bool, wanted: &dyn Fn(&ToolName) -> bool) {
+    fn server(
+        &mut self,
+        server: &ServerName,
+        seen: &Pinned,
+        whole: bool,
+        wanted: &dyn Fn(&ToolName) -> bool,
+    ) {
         let pinned = self.lock.servers.entry(server.clone()).or_default();
         let mut differences = compare(pinned, seen, whole);
         differences.retain(|difference| wanted(difference.tool()));
@@ -210,7 +220,9 @@ impl Pinning {
                 Some(texts) => {
                     let hidden = texts.iter().any(|text| !self.accept && has_hidden(text));
                     match hidden {
-                        true => self.refused.push(format!("`{}` of `{server}`", name.as_str().escape_debug())),
+                        true => {
+                            self.refused.push(format!("`{}` of `{server}`", name.as_str().escape_debug()))
+                        }
                         false => drop(pinned.insert(name.clone(), texts.clone())),
                     }
                 }

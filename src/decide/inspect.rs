@@ -61,7 +61,9 @@ fn is_a_look(action: &Action) -> bool {
         Action::Initialize { .. }
         | Action::EndSession
         | Action::Notify(Notification::Initialized)
-        | Action::List(ListKind::Tools | ListKind::Resources | ListKind::Templates | ListKind::Prompts) => true,
+        | Action::List(ListKind::Tools | ListKind::Resources | ListKind::Templates | ListKind::Prompts) => {
+            true
+        }
         Action::List(ListKind::Tasks)
         | Action::Notify(_)
         | Action::Discover
@@ -77,5 +79,23 @@ fn is_a_look(action: &Action) -> bool {
         | Action::Task { .. }
         | Action::Respond
         | Action::OpenStream => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_look_lists_and_does_nothing_else() {
+        for kind in [ListKind::Tools, ListKind::Resources, ListKind::Templates, ListKind::Prompts] {
+            assert!(is_a_look(&Action::List(kind)));
+        }
+        let read = Action::ReadResource { uri: "file:///secret".to_owned() };
+        for other in
+            [read, Action::List(ListKind::Tasks), Action::Respond, Action::OpenStream, Action::SetLevel]
+        {
+            assert!(!is_a_look(&other), "{other:?}");
+        }
     }
 }

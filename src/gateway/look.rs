@@ -168,7 +168,8 @@ impl Gateway {
     }
 }
 
-pub(in crate::gateway) const NOWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+pub(in crate::gateway) const NOWHERE: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 const MODERN_LIST: &[u8] = br#"{"jsonrpc":"2.0","id":"portcullis-survey","method":"tools/list","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}"#;
 const LEGACY_LIST: &[u8] = br#"{"jsonrpc":"2.0","id":"portcullis-survey","method":"tools/list","params":{}}"#;
 const INITIALIZE: &[u8] = br#"{"jsonrpc":"2.0","id":"portcullis-survey","method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"portcullis","version":"1"}}}"#;

@@ -98,7 +98,8 @@ impl Gateway {
     ) -> Result<Items, String> {
         let (mut items, mut cursor) = (Vec::new(), None);
         for _ in 0..MOST_PAGES {
-            let page = self.one(way, asking, method, cursor.as_deref()).await.map_err(|why| why.to_string())?;
+            let page =
+                self.one(way, asking, method, cursor.as_deref()).await.map_err(|why| why.to_string())?;
             let page = page.ok_or_else(|| "the server gave no answer".to_owned())?;
             let get = |path: &[&str]| splice::get(&page, path).ok().flatten();
             match get(&["error", "code"]) {
@@ -149,7 +150,9 @@ fn doubtful(tools: &[Box<RawValue>]) -> Vec<String> {
         let value: Value = serde_json::from_str(tool.get()).unwrap_or_default();
         let name = value.get("name").and_then(Value::as_str).unwrap_or("?").escape_debug().to_string();
         match why {
-            Unreadable::Nameless => Some("a tool has no name that a tool may have: nobody is shown it".to_owned()),
+            Unreadable::Nameless => {
+                Some("a tool has no name that a tool may have: nobody is shown it".to_owned())
+            }
             Unreadable::Ambiguous(why) => Some(format!("tool `{name}` matches no pin, because {why}")),
         }
     };

@@ -49,7 +49,8 @@ impl OfferDesk {
 #[async_trait]
 impl Offers for OfferDesk {
     async fn offer(&self, asked: OfferOf) -> Result<Value, OfferError> {
-        let unfit = |what: &str, name: &str| OfferError::Unfit(format!("`{name}` is not the name of a {what}"));
+        let unfit =
+            |what: &str, name: &str| OfferError::Unfit(format!("`{name}` is not the name of a {what}"));
         let tenant = TenantId::parse(&asked.tenant).map_err(|_| unfit("tenant", &asked.tenant))?;
         let server = ServerName::parse(&asked.server).map_err(|_| unfit("server", &asked.server))?;
         let gateway = self.gateway();

@@ -52,7 +52,6 @@ fn reasons(gate: &Gate, drain: &Drain) -> Vec<Reason> {
 /// What the operator should know although the gate serves.
 fn notes(gate: &Gate) -> Vec<Reason> {
     let note = |what, source| gate.kept_because(source).map(|why| Reason { what, why: why.to_string() });
-    let sources =
-        [("policy", Source::Policy), ("configuration", Source::Config), ("pins", Source::Pins)];
+    let sources = [("policy", Source::Policy), ("configuration", Source::Config), ("pins", Source::Pins)];
     sources.into_iter().filter_map(|(what, source)| note(what, source)).collect()
 }

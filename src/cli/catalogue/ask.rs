@@ -58,7 +58,8 @@ impl Asked {
     }
 
     fn takes(&mut self, console: &mut Console<'_>, tenant: &TenantId, server: &ServerName, offer: Value) {
-        let list = |key: &str| offer.get(key).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let list =
+            |key: &str| offer.get(key).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         for note in list("notes") {
             let note = note.as_str().unwrap_or_default();
             console.note(format_args!("warning: `{server}` with the account of `{tenant}`: {note}"));
@@ -89,9 +90,9 @@ impl Asked {
     pub(super) fn pulled(&self) -> Value {
         let mut servers = Map::new();
         for (server, offer) in &self.offers {
-            let known = servers.entry(server.to_string()).or_insert_with(
-                || json!({"tools": [], "resources": [], "templates": [], "prompts": []}),
-            );
+            let known = servers
+                .entry(server.to_string())
+                .or_insert_with(|| json!({"tools": [], "resources": [], "templates": [], "prompts": []}));
             for (list, key) in LISTS {
                 let items = offer.get(list).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
                 if let Some(known) = known.get_mut(list).and_then(Value::as_array_mut) {
