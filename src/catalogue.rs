@@ -5,6 +5,7 @@
 
 mod compare;
 mod definition;
+mod listing;
 mod lock;
 mod operation;
 mod pins;
@@ -13,7 +14,6 @@ mod scan;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,7 +22,7 @@ use quick_cache::sync::Cache;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::catalogue::pins::Under;
+use crate::catalogue::listing::Listing;
 use crate::config::{PinMode, Server};
 use crate::decode::ParamHeaders;
 use crate::name::{ServerName, TenantId, ToolName};
@@ -88,22 +88,6 @@ pub struct Listed {
     digest: Option<Digest>,
 }
 
-/// One account's tools, as far as lists have shown them.
-#[derive(Debug)]
-pub struct Listing {
-    by_name: HashMap<ToolName, Arc<Listed>>,
-    /// The same by their exact text, so that a list that is seen again is not parsed again.
-    by_text: HashMap<Box<str>, Arc<Listed>, ahash::RandomState>,
-    /// Whether every page has been seen.
-    complete: bool,
-    /// When a page was seen last.
-    seen: Instant,
-    /// Under which pins it was judged.
-    under: Under,
-    /// What was known before this list was begun, or was said to have changed; until it is complete.
-    before: Option<Arc<Listing>>,
-}
-
 /// What is known of a tool.
 #[derive(Debug)]
 pub enum Known {
@@ -141,8 +125,11 @@ const TOLD: usize = 10_000;
 pub struct Catalogue {
     listings: DashMap<(TenantId, ServerName), Arc<Listing>>,
     /// The changes that were told: what the tool was, and under which lock.
-    told: Cache<(TenantId, ServerName, ToolName), (Option<Digest>, Option<Digest>)>,
+    told: Cache<(TenantId, ServerName, ToolName), Told>,
 }
+
+/// Of a change that was told: the digest of the tool, and the lock that it does not match.
+type Told = (Option<Digest>, Option<Digest>);
 
 impl Default for Catalogue {
     fn default() -> Self {
@@ -375,67 +362,5 @@ pub struct Page<'a> {
 impl Page<'_> {
     fn is_whole(&self) -> bool {
         self.first && self.last
-    }
-}
-
-impl Listing {
-    fn empty(under: Under) -> Self {
-        Self {
-            by_name: HashMap::new(),
-            by_text: HashMap::default(),
-            complete: false,
-            seen: Instant::now(),
-            under,
-            before: None,
-        }
-    }
-
-    /// What is to be remembered of a listing while the next one is read: its last complete state.
-    fn kept(listing: &Arc<Self>) -> Option<Arc<Self>> {
-        if listing.complete { Some(Arc::clone(listing)) } else { listing.before.clone() }
-    }
-
-    fn with(before: Option<Arc<Self>>, page: &Page<'_>, tools: &[Option<Arc<Listed>>], under: Under) -> Self {
-        let remembered = before.as_ref().and_then(Self::kept);
-        // A first page begins the list anew, so that what the server has dropped is forgotten.
-        let before = before.filter(|_| !page.first);
-        let mut listing = Self {
-            by_name: before.as_ref().map(|before| before.by_name.clone()).unwrap_or_default(),
-            by_text: before.as_ref().map(|before| before.by_text.clone()).unwrap_or_default(),
-            complete: page.last
-                && (page.first || before.as_ref().is_some_and(|before| !before.by_text.is_empty())),
-            ..Self::empty(under)
-        };
-        for (text, listed) in page.tools.iter().zip(tools) {
-            if let Some(listed) = listed {
-                listing.by_name.insert(listed.tool.name.clone(), Arc::clone(listed));
-                listing.by_text.insert(text.get().into(), Arc::clone(listed));
-            }
-        }
-        // One step back and no further: a chain of lists would never end.
-        let alone = |before: Arc<Self>| match before.before {
-            None => before,
-            Some(_) => Arc::new(Self { by_name: before.by_name.clone(), ..Self::empty(before.under) }),
-        };
-        listing.before = remembered.filter(|_| !listing.complete).map(alone);
-        listing
-    }
-
-    /// The same under other pins; `None`: definitions were not looked at when it was learned.
-    fn judged(&self, server: &Server, pins: &Pins) -> Option<Self> {
-        let under = pins.under(server);
-        if under.compares() && !self.under.compares() {
-            return None;
-        }
-        let judged = |listed: &Arc<Listed>| Arc::new(listed.judged(server, pins));
-        let before = self.before.as_ref().and_then(|before| before.judged(server, pins)).map(Arc::new);
-        Some(Self {
-            by_name: self.by_name.iter().map(|(name, listed)| (name.clone(), judged(listed))).collect(),
-            by_text: self.by_text.iter().map(|(text, listed)| (text.clone(), judged(listed))).collect(),
-            complete: self.complete,
-            seen: self.seen,
-            under,
-            before,
-        })
     }
 }

@@ -25,6 +25,7 @@ use crate::refusal::Refusal;
 use crate::secret::Key;
 
 mod chain;
+mod drift;
 mod health;
 mod keeper;
 mod key;
@@ -40,8 +41,9 @@ pub mod trace;
 pub mod verify;
 mod writer;
 
+pub use drift::DriftLine;
 pub use key::AuditKey;
-pub use line::{About, DriftLine, Intent, RefusalLine};
+pub use line::{About, Intent, RefusalLine};
 pub use mac::{Mac, MacStream, Macs};
 pub use outcome::{Outcome, Status};
 
@@ -186,8 +188,8 @@ impl Record {
     }
 
     /// Puts a tool that is not what was pinned on the record, without waiting for it.
-    pub fn drifted(&self, drift: &DriftLine<'_>) {
-        if self.queue.refusal(&line::drift(drift)).is_err() {
+    pub fn drifted(&self, drifted: &DriftLine<'_>) {
+        if self.queue.refusal(&drift::line(drifted)).is_err() {
             self.health.lose();
         }
     }

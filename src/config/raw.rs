@@ -14,9 +14,11 @@ use super::Fsync;
 use super::leaf::{Address, FilePath, Header, Host, HttpUrl, Origin, Size, Span, Sync};
 
 mod identity;
+mod pins;
 mod servers;
 
 pub(crate) use identity::*;
+pub(crate) use pins::*;
 pub(crate) use servers::*;
 
 /// The configuration of a Portcullis gate. Relative paths are relative to this file. In every text, `${VAR}` and
@@ -249,22 +251,6 @@ impl Default for RawPolicyLimits {
             timeout: Span(Duration::from_millis(20)),
             cache: 100_000,
         }
-    }
-}
-
-/// What the servers' tools are pinned to.
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct RawPins {
-    /// The lock file that `portcullis catalogue pin` writes. It belongs in git.
-    pub(crate) file: FilePath,
-    /// What becomes of a tool that changed or appeared after it was pinned; a server may say otherwise.
-    pub(crate) mode: RawPinMode,
-}
-
-impl Default for RawPins {
-    fn default() -> Self {
-        Self { file: FilePath("portcullis.lock".into()), mode: RawPinMode::Enforce }
     }
 }
 

@@ -145,7 +145,7 @@ fn body(asking: Asking, method: &str, cursor: Option<&str>) -> Bytes {
 
 /// Tools that two readers could read in two ways: they match no pin.
 fn doubtful(tools: &[Box<RawValue>]) -> Vec<String> {
-    let doubt = |tool: &Box<RawValue>| {
+    let doubt = |tool: &RawValue| {
         let why = Definition::read(tool).err()?;
         let value: Value = serde_json::from_str(tool.get()).unwrap_or_default();
         let name = value.get("name").and_then(Value::as_str).unwrap_or("?").escape_debug().to_string();
@@ -156,5 +156,5 @@ fn doubtful(tools: &[Box<RawValue>]) -> Vec<String> {
             Unreadable::Ambiguous(why) => Some(format!("tool `{name}` matches no pin, because {why}")),
         }
     };
-    tools.iter().filter_map(doubt).collect()
+    tools.iter().map(AsRef::as_ref).filter_map(doubt).collect()
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::decide::{Circumstances, Permit, Subject};
 use crate::decode::{Action, Era, Reference};
 use crate::identify::Caller;
-use crate::name::{Invocation, Revision, ServerName, TenantId, ToolName};
+use crate::name::{Invocation, Revision, ServerName, TenantId};
 use crate::record::mac::{Mac, Macs};
 use crate::record::outcome::{Outcome, Status};
 use crate::refusal::Refusal;
@@ -76,27 +76,6 @@ impl<'a> RefusalLine<'a> {
             revision: None,
         }
     }
-}
-
-/// A tool that is not what was pinned, as a list showed it. Its texts are the server's, and not kept.
-#[derive(Debug, Clone, Copy, Serialize)]
-pub struct DriftLine<'a> {
-    /// Whose account saw it.
-    pub tenant: &'a TenantId,
-    /// At which server.
-    pub server: &'a ServerName,
-    /// Which tool.
-    pub tool: &'a ToolName,
-    /// `changed` or `appeared`.
-    pub change: &'a str,
-    /// `enforce`: it is withheld; `warn`: it passes.
-    pub mode: &'a str,
-    /// SHA-256 of what is pinned, where that is one text.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub pinned: Option<&'a str>,
-    /// SHA-256 of what the server says now.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub now: Option<&'a str>,
 }
 
 /// What a message is about.
@@ -347,17 +326,6 @@ pub(super) fn outcome(
         duration_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
         bytes: outcome.bytes,
     })
-}
-
-/// The body of a `drift` line.
-pub(super) fn drift(drift: &DriftLine<'_>) -> Vec<u8> {
-    #[derive(Serialize)]
-    struct Drifted<'a> {
-        kind: &'static str,
-        #[serde(flatten)]
-        drift: &'a DriftLine<'a>,
-    }
-    body(&Drifted { kind: "drift", drift })
 }
 
 /// Any other line's body.

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::super::leaf::{FilePath, Header, HttpUrl, Operation, Pattern, Scope, Span, Tenant, Word};
+use super::RawPinMode;
 
 /// One upstream MCP server.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -39,19 +40,6 @@ pub(crate) struct RawServer {
     /// What becomes of its tools that do not match their pins. Default: what `pins.mode` says.
     #[serde(default)]
     pub(crate) pins: Option<RawPinMode>,
-}
-
-/// What becomes of a tool that changed or appeared after it was pinned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[schemars(inline)]
-pub(crate) enum RawPinMode {
-    /// It is hidden and refused until it is approved.
-    Enforce,
-    /// It passes; you are told by log, metric and audit.
-    Warn,
-    /// Tools are not compared with pins at all.
-    Off,
 }
 
 /// What is believed of what a server says about its tools.
