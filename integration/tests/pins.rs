@@ -1,7 +1,7 @@
 //! Tools that are pinned: a server that silently edits what a model reads is caught, shown, and approved or not.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use portcullis_integration::agent::Agent;
 use portcullis_integration::gate::{Gate, House, minimal};
@@ -218,6 +218,6 @@ fn told_digest() -> String {
     sha2::Sha256::digest(canonical).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn read(path: impl AsRef<Path> + Into<PathBuf>) -> String {
+fn read(path: &Path) -> String {
     fs::read_to_string(path).expect("a file")
 }
