@@ -3,19 +3,35 @@
 //! # Why it is learned per tenant
 //! A server may show each account other tools. What one tenant's list taught is never used for another's.
 
+mod compare;
+mod definition;
+mod listing;
+mod lock;
 mod operation;
+mod pins;
+mod scan;
 
-use std::collections::HashMap;
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
+use quick_cache::sync::Cache;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::config::Server;
+use crate::catalogue::listing::Listing;
+use crate::config::{PinMode, Server};
 use crate::decode::ParamHeaders;
 use crate::name::{ServerName, TenantId, ToolName};
+
+pub use compare::{Difference, compare, distinct};
+pub use definition::{Definition, Digest, MEMBERS, Unreadable};
+pub use lock::{BadLock, Lock, Pinned};
+pub use pins::{Change, Drift, Pins};
+pub use scan::{Finding, Kind, escaped, scan};
 
 /// A tool as policy sees it.
 #[derive(Debug, Clone)]
@@ -30,7 +46,7 @@ pub struct Tool {
     pub tags: Vec<Arc<str>>,
     /// The annotations as the server gave them, where the server is trusted for them.
     pub annotations: Option<Arc<RawValue>>,
-    /// Whether it was pinned.
+    /// Whether it matches its pin.
     pub pinned: bool,
 }
 
@@ -66,18 +82,10 @@ pub struct Listed {
     pub input_schema: Option<Box<RawValue>>,
     /// Which of its arguments are mirrored in headers.
     pub mirrored: ParamHeaders,
-}
-
-/// One account's tools, as far as lists have shown them.
-#[derive(Debug)]
-pub struct Listing {
-    by_name: HashMap<ToolName, Arc<Listed>>,
-    /// The same by their exact text, so that a list that is seen again is not parsed again.
-    by_text: HashMap<Box<str>, Arc<Listed>, ahash::RandomState>,
-    /// Whether every page has been seen.
-    complete: bool,
-    /// When a page was seen last.
-    seen: Instant,
+    /// How it differs from what was pinned; `None`: it does not, or is not compared.
+    pub drift: Option<Drift>,
+    /// Of its definition; `None`: it can be read in two ways, or nobody asked.
+    digest: Option<Digest>,
 }
 
 /// What is known of a tool.
@@ -109,9 +117,34 @@ impl Known {
 /// So often at most a listing that has not changed is written again, to say that it was seen.
 const AGED: Duration = Duration::from_secs(15);
 
-/// The listings of every account; the key begins with the tenant.
-#[derive(Debug, Default)]
-pub struct Catalogue(DashMap<(TenantId, ServerName), Arc<Listing>>);
+/// So many changes are remembered as told; one that is forgotten is told again.
+const TOLD: usize = 10_000;
+
+/// The listings of every account; the keys begin with the tenant.
+#[derive(Debug)]
+pub struct Catalogue {
+    listings: DashMap<(TenantId, ServerName), Arc<Listing>>,
+    /// The changes that were told: what the tool was, and under which lock.
+    told: Cache<(TenantId, ServerName, ToolName), Told>,
+}
+
+/// Of a change that was told: the digest of the tool, and the lock that it does not match.
+type Told = (Option<Digest>, Option<Digest>);
+
+impl Default for Catalogue {
+    fn default() -> Self {
+        Self { listings: DashMap::new(), told: Cache::new(TOLD) }
+    }
+}
+
+/// What a page of a list taught.
+#[derive(Debug)]
+pub struct Learned {
+    /// Its tools; one that cannot be read is `None`, and is not to be shown.
+    pub tools: Vec<Option<Arc<Listed>>>,
+    /// Those that do not match their pins and were not told before.
+    pub changes: Vec<Change>,
+}
 
 /// The members of a listed tool that the gate reads.
 #[derive(Deserialize)]
@@ -149,22 +182,49 @@ impl Tool {
 }
 
 impl Listed {
-    fn read(server: &Server, text: &RawValue) -> Option<Self> {
+    fn read(server: &Server, text: &RawValue, pins: &Pins) -> Option<Self> {
         let entry: Entry<'_> = serde_json::from_str(text.get()).ok()?;
         let name = ToolName::parse(&entry.name).ok()?;
+        let mut tool = Tool::described(server, name, entry.annotations);
+        let compared = pins.under(server).compares();
+        let digest = compared.then(|| Definition::read(text).ok().map(|read| read.digest())).flatten();
+        let drift = compared.then(|| pins.drift(&server.name, &tool.name, digest)).flatten();
+        tool.pinned = compared && drift.is_none();
         Some(Self {
-            tool: Arc::new(Tool::described(server, name, entry.annotations)),
+            tool: Arc::new(tool),
             mirrored: entry.input_schema.map(ParamHeaders::of).unwrap_or_default(),
             input_schema: entry.input_schema.map(ToOwned::to_owned),
+            drift,
+            digest,
         })
+    }
+
+    /// The same under other pins.
+    fn judged(&self, server: &Server, pins: &Pins) -> Self {
+        let compared = pins.under(server).compares();
+        let drift = compared.then(|| pins.drift(&server.name, &self.tool.name, self.digest)).flatten();
+        let tool = Tool { pinned: compared && drift.is_none(), ..Tool::clone(&self.tool) };
+        Self {
+            tool: Arc::new(tool),
+            input_schema: self.input_schema.clone(),
+            mirrored: self.mirrored.clone(),
+            drift,
+            digest: self.digest,
+        }
+    }
+
+    /// Whether it is kept from callers: it does not match its pin, and pins are enforced.
+    #[must_use]
+    pub fn is_withheld(&self, mode: PinMode) -> bool {
+        self.drift.is_some() && mode == PinMode::Enforce
     }
 }
 
 impl Catalogue {
     /// What is known of one tool.
     #[must_use]
-    pub fn tool(&self, tenant: &TenantId, server: &ServerName, tool: &ToolName) -> Known {
-        let Some(listing) = self.listing(tenant, server) else { return Known::Unseen };
+    pub fn tool(&self, tenant: &TenantId, server: &Server, pins: &Pins, tool: &ToolName) -> Known {
+        let Some(listing) = self.listing(tenant, server, pins) else { return Known::Unseen };
         match listing.by_name.get(tool) {
             Some(listed) => Known::Listed(Arc::clone(listed)),
             None if listing.complete => Known::Absent { seen: listing.seen },
@@ -172,29 +232,53 @@ impl Catalogue {
         }
     }
 
-    /// All tools of an account's server, where its whole list has been seen.
+    /// What was known of a tool before the list that is being read now was begun.
     #[must_use]
-    pub fn tools(&self, tenant: &TenantId, server: &ServerName) -> Option<Vec<Tool>> {
-        let listing = self.listing(tenant, server).filter(|listing| listing.complete)?;
-        Some(listing.by_name.values().map(|listed| Tool::clone(&listed.tool)).collect())
+    pub fn before(
+        &self,
+        tenant: &TenantId,
+        server: &Server,
+        pins: &Pins,
+        tool: &ToolName,
+    ) -> Option<Arc<Listed>> {
+        let listing = self.listing(tenant, server, pins)?;
+        listing.before.as_ref().and_then(|before| before.by_name.get(tool)).map(Arc::clone)
     }
 
-    fn listing(&self, tenant: &TenantId, server: &ServerName) -> Option<Arc<Listing>> {
-        self.0.get(&(tenant.clone(), server.clone())).map(|listing| Arc::clone(&listing))
+    /// All tools of an account's server that callers may be shown, where its whole list has been seen.
+    #[must_use]
+    pub fn tools(&self, tenant: &TenantId, server: &Server, pins: &Pins) -> Option<Vec<Tool>> {
+        let listing = self.listing(tenant, server, pins).filter(|listing| listing.complete)?;
+        let shown = listing.by_name.values().filter(|listed| !listed.is_withheld(pins.mode(server)));
+        Some(shown.map(|listed| Tool::clone(&listed.tool)).collect())
     }
 
-    /// Learns a page of `tools/list` and says of each of its tools what policy is asked about; a tool that cannot be
-    /// read is `None`, and is not to be shown.
+    /// A listing as these pins judge it. One that was learned without looking at definitions cannot be judged.
+    fn listing(&self, tenant: &TenantId, server: &Server, pins: &Pins) -> Option<Arc<Listing>> {
+        let key = (tenant.clone(), server.name.clone());
+        let under = pins.under(server);
+        let known = self.listings.get(&key).map(|listing| Arc::clone(&listing))?;
+        if known.under == under {
+            return Some(known);
+        }
+        let mut slot = self.listings.get_mut(&key)?;
+        if slot.under != under {
+            *slot = Arc::new(slot.judged(server, pins)?);
+        }
+        Some(Arc::clone(&slot))
+    }
+
+    /// Learns a page of `tools/list`, and says of each of its tools what policy is asked about.
     #[must_use]
-    pub fn learn(&self, tenant: &TenantId, server: &Server, page: &Page<'_>) -> Vec<Option<Arc<Listed>>> {
-        let before = self.listing(tenant, &server.name);
+    pub fn learn(&self, tenant: &TenantId, server: &Server, pins: &Pins, page: &Page<'_>) -> Learned {
+        let before = self.listing(tenant, server, pins);
         let known =
             |text: &RawValue| before.as_ref().and_then(|listing| listing.by_text.get(text.get()).cloned());
         let mut fresh = false;
         let read = |text: &&RawValue| {
             known(text).or_else(|| {
                 fresh = true;
-                Listed::read(server, text).map(Arc::new)
+                Listed::read(server, text, pins).map(Arc::new)
             })
         };
         let tools: Vec<_> = page.tools.iter().map(read).collect();
@@ -203,20 +287,64 @@ impl Catalogue {
             page.is_whole() && before.as_ref().is_some_and(|listing| listing.by_text.len() != tools.len());
         let aged = before.as_ref().is_some_and(|listing| listing.seen.elapsed() > AGED);
         if fresh || shrunk || aged || (page.last && !complete) {
-            let listing = Listing::with(before.as_deref(), page, &tools);
-            self.0.insert((tenant.clone(), server.name.clone()), Arc::new(listing));
+            let listing = Listing::with(before, page, &tools, pins.under(server));
+            self.listings.insert((tenant.clone(), server.name.clone()), Arc::new(listing));
         }
-        tools
+        let changes = self.changes(tenant, server, pins, &tools);
+        Learned { tools, changes }
     }
 
-    /// Forgets a listing: the server says that it has changed.
+    fn changes(
+        &self,
+        tenant: &TenantId,
+        server: &Server,
+        pins: &Pins,
+        tools: &[Option<Arc<Listed>>],
+    ) -> Vec<Change> {
+        let revision = pins.under(server).revision();
+        let change = |listed: &Arc<Listed>| {
+            if listed.drift.is_none() && self.told.is_empty() {
+                return None;
+            }
+            let name = &listed.tool.name;
+            let key = (tenant.clone(), server.name.clone(), name.clone());
+            let Some(drift) = listed.drift else {
+                // It is as it should be again: should it change once more, that is news.
+                self.told.remove(&key);
+                return None;
+            };
+            if self.told.get(&key) == Some((listed.digest, revision)) {
+                return None;
+            }
+            self.told.insert(key, (listed.digest, revision));
+            let pinned = match pins.pinned(&server.name, name) {
+                [one] => Some(*one),
+                _ => None,
+            };
+            Some(Change {
+                tenant: tenant.clone(),
+                server: server.name.clone(),
+                tool: name.clone(),
+                drift,
+                mode: pins.mode(server),
+                pinned,
+                now: listed.digest,
+            })
+        };
+        tools.iter().flatten().filter_map(change).collect()
+    }
+
+    /// Forgets that a listing is true: the server says that it has changed. What it was is kept until it is read again.
     pub fn forget(&self, tenant: &TenantId, server: &ServerName) {
-        self.0.remove(&(tenant.clone(), server.clone()));
+        if let Some(mut slot) = self.listings.get_mut(&(tenant.clone(), server.clone())) {
+            let before = Listing::kept(&slot);
+            *slot = Arc::new(Listing { before, ..Listing::empty(slot.under) });
+        }
     }
 
     /// Forgets everything: what operators say of tools has changed.
     pub fn clear(&self) {
-        self.0.clear();
+        self.listings.clear();
     }
 }
 
@@ -234,26 +362,5 @@ pub struct Page<'a> {
 impl Page<'_> {
     fn is_whole(&self) -> bool {
         self.first && self.last
-    }
-}
-
-impl Listing {
-    fn with(before: Option<&Self>, page: &Page<'_>, tools: &[Option<Arc<Listed>>]) -> Self {
-        // A first page begins the list anew, so that what the server has dropped is forgotten.
-        let before = before.filter(|_| !page.first);
-        let mut listing = Self {
-            by_name: before.map(|before| before.by_name.clone()).unwrap_or_default(),
-            by_text: before.map(|before| before.by_text.clone()).unwrap_or_default(),
-            complete: false,
-            seen: Instant::now(),
-        };
-        for (text, listed) in page.tools.iter().zip(tools) {
-            if let Some(listed) = listed {
-                listing.by_name.insert(listed.tool.name.clone(), Arc::clone(listed));
-                listing.by_text.insert(text.get().into(), Arc::clone(listed));
-            }
-        }
-        listing.complete = page.last && (page.first || before.is_some());
-        listing
     }
 }

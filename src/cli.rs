@@ -17,6 +17,7 @@ use crate::config::{BadConfig, Config, Env};
 mod account;
 mod admin;
 mod audit;
+mod catalogue;
 mod check;
 mod completions;
 mod config;
@@ -179,6 +180,9 @@ enum Command {
     /// The audit chain
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    /// What servers offer, and what of it is pinned
+    #[command(subcommand)]
+    Catalogue(catalogue::CatalogueCommand),
     /// Test policies, and ask them
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
@@ -223,6 +227,7 @@ fn dispatch(command: Command, console: &mut Console<'_>) -> Result<Exit, Failure
         Command::Url(command) => command.run(console),
         Command::Account(command) => command.run(console),
         Command::Audit(command) => command.run(console),
+        Command::Catalogue(command) => command.run(console),
         Command::Policy(command) => command.run(console),
         Command::Completions(command) => Ok(command.run(console)),
     }

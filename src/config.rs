@@ -34,7 +34,7 @@ pub use callers::{
 pub use fill::{Env, ProcessEnv};
 pub use problem::{BadConfig, Finding, Warning};
 pub use schema::schema;
-pub use upstream::{Account, Credential, SecretSource, Server, Timeouts, ToolRule, UpstreamTls};
+pub use upstream::{Account, Credential, PinMode, SecretSource, Server, Timeouts, ToolRule, UpstreamTls};
 
 /// Everything that a gate is built from.
 #[derive(Debug)]
@@ -51,6 +51,8 @@ pub struct Config {
     pub accounts: BTreeMap<(TenantId, ServerName), Arc<Account>>,
     /// Policy.
     pub policy: Policy,
+    /// What tools are pinned to; `None`: to nothing.
+    pub pins: Option<Pinning>,
     /// Default rates; a tenant's policy data may say otherwise.
     pub rates: Rates,
     /// How long a call waits for a concurrency slot.
@@ -151,6 +153,15 @@ pub struct Policy {
     pub timeout: Duration,
     /// Decisions kept in the cache.
     pub cache: usize,
+}
+
+/// What tools are pinned to. How strictly is said for each server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pinning {
+    /// The lock file that `portcullis catalogue pin` writes.
+    pub file: PathBuf,
+    /// What becomes of a tool that does not match, where its server says nothing else.
+    pub mode: PinMode,
 }
 
 /// Rates; `None` in a field: the operator set no such limit.
@@ -266,6 +277,7 @@ pub(crate) fn server_for_test(name: &str, url: &str) -> Server {
         timeouts: Timeouts { connect: second, read: second, total: second, stream_idle: second },
         http2: false,
         vouch_roles: false,
+        pins: PinMode::Off,
     }
 }
 

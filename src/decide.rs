@@ -17,6 +17,7 @@ mod contract;
 mod engine;
 mod explain;
 mod fit;
+mod inspect;
 mod key;
 mod paths;
 mod problem;

@@ -11,6 +11,7 @@ mod look;
 mod looks;
 mod narrow;
 mod open;
+mod pull;
 mod refuse;
 mod relay;
 mod reply;
@@ -18,11 +19,13 @@ mod route;
 mod sight;
 mod subject;
 mod tasks;
+mod tell;
 mod upstream;
 
 pub use build::{BuildError, Shared};
 pub use gate::{Gate, Source};
 pub use look::Survey;
+pub use pull::Offer;
 pub use relay::Relay;
 pub use route::Route;
 
@@ -30,12 +33,13 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::catalogue::Pins;
 use crate::config::{Account, Config, Server};
 use crate::credential::Vault;
 use crate::decide::{Circumstances, Decide, Permit, Subject};
 use crate::decode::{Decoded, Era, Message, decode};
 use crate::forward::{Endpoint, Passage};
-use crate::gateway::call::{Call, Way};
+use crate::gateway::call::{Call, Eyes, Way};
 use crate::gateway::open::Open;
 use crate::govern::Quotas;
 use crate::identify::session::Sessions;
@@ -60,6 +64,7 @@ pub struct Gateway {
     default_quotas: Quotas,
     endpoints: HashMap<ServerName, Endpoint>,
     own_endpoints: HashMap<(TenantId, ServerName), Endpoint>,
+    pins: Arc<Pins>,
     shared: Arc<Shared>,
 }
 
@@ -110,10 +115,11 @@ impl Gateway {
         let message = self.narrow(way, message, &circumstances)?;
         let subject = self.subject(inbound, way, &message, call).await?;
         let (caller, server) = (Arc::clone(&way.caller), Arc::clone(&way.server));
-        let permit = self
-            .decide
-            .permit(caller, server, subject, message, &circumstances) // a tool call is authorised here
-            .map_err(|denied| call.denied(*denied))?;
+        let permit = match way.eyes {
+            Eyes::Caller => self.decide.permit(caller, server, subject, message, &circumstances), // a tool call is authorised here
+            Eyes::Operator => self.decide.inspect(caller, server, message, &circumstances),
+        };
+        let permit = permit.map_err(|denied| call.denied(*denied))?;
         let (quotas, wait) = (self.quotas(way.caller.tenant()), self.config.slot_wait);
         let account = self.account(way);
         let slot = match permit.message().action.is_standing() {
@@ -194,7 +200,7 @@ impl Gateway {
                 Some(self.sessions.open(sealed, &server.name, &caller).ok_or(Refusal::UnknownSession)?)
             }
         };
-        Ok(Way { caller, server: Arc::clone(server), session })
+        Ok(Way { caller, server: Arc::clone(server), session, eyes: Eyes::Caller })
     }
 
     fn quotas(&self, tenant: &TenantId) -> &Quotas {

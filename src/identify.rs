@@ -214,6 +214,8 @@ pub enum Proof {
     ScopedUrl,
     /// None: the listener is loopback and the operator allows it.
     Anonymous,
+    /// None: the operator of the gate looks at what an account's server offers. No request of an agent has it.
+    Operator,
 }
 
 impl Proof {
@@ -226,6 +228,7 @@ impl Proof {
             Self::Certificate => "certificate",
             Self::ScopedUrl => "scoped_url",
             Self::Anonymous => "anonymous",
+            Self::Operator => "operator",
         }
     }
 }
@@ -262,6 +265,22 @@ impl Caller {
             groups: who.groups.clone(),
             attributes: who.attributes.clone(),
             authentication,
+            scope: None,
+        }
+    }
+
+    /// The operator of the gate, in the name of a tenant's account: without user, roles or scope, so that no policy allows
+    /// them anything.
+    #[must_use]
+    pub fn operator(tenant: &TenantId) -> Self {
+        Self {
+            tenant: tenant.clone(),
+            user: None,
+            agent: None,
+            roles: Vec::new(),
+            groups: Vec::new(),
+            attributes: BTreeMap::new(),
+            authentication: Authentication::by(Proof::Operator),
             scope: None,
         }
     }

@@ -25,6 +25,7 @@ use crate::refusal::Refusal;
 use crate::secret::Key;
 
 mod chain;
+mod drift;
 mod health;
 mod keeper;
 mod key;
@@ -40,6 +41,7 @@ pub mod trace;
 pub mod verify;
 mod writer;
 
+pub use drift::DriftLine;
 pub use key::AuditKey;
 pub use line::{About, Intent, RefusalLine};
 pub use mac::{Mac, MacStream, Macs};
@@ -181,6 +183,13 @@ impl Record {
     /// Puts a message that goes no further on the record, without waiting for it.
     pub fn refused(&self, refused: &RefusalLine<'_>) {
         if self.queue.refusal(&line::refused(refused, &self.macs)).is_err() {
+            self.health.lose();
+        }
+    }
+
+    /// Puts a tool that is not what was pinned on the record, without waiting for it.
+    pub fn drifted(&self, drifted: &DriftLine<'_>) {
+        if self.queue.refusal(&drift::line(drifted)).is_err() {
             self.health.lose();
         }
     }

@@ -107,6 +107,14 @@ pub enum Refusal {
     /// Policy hides the tool, or nobody has it.
     #[error("Unknown tool: {0}")]
     UnknownTool(ToolName),
+    /// The tool is not what was pinned. To the caller it does not exist: they are told as for [`Refusal::UnknownTool`].
+    #[error("Unknown tool: {tool}")]
+    NotPinned {
+        /// The tool.
+        tool: ToolName,
+        /// How it differs, in one word of a closed list; for the audit.
+        how: &'static str,
+    },
     /// Policy hides the resource, prompt or task, or nobody has it.
     #[error("{0} not found")]
     NotFound(&'static str),
@@ -225,6 +233,7 @@ impl Refusal {
             Self::UnknownSession => "unknown_session",
             Self::SessionRequired => "session_required",
             Self::UnknownTool(_) => "unknown_tool",
+            Self::NotPinned { .. } => "not_pinned",
             Self::NotFound(_) => "not_found",
             Self::Denied { .. } => "denied",
             Self::Constrained { .. } => "constrained",
@@ -240,6 +249,15 @@ impl Refusal {
             Self::NotRecorded => "not_recorded",
             Self::Internal => "internal",
             Self::TooMany(exhausted) => exhausted.what.reason(),
+        }
+    }
+
+    /// The same as the caller is told it: what is hidden from them is not told apart from what does not exist.
+    #[must_use]
+    pub fn told(&self) -> &'static str {
+        match self {
+            Self::NotPinned { .. } => "unknown_tool",
+            other => other.reason(),
         }
     }
 }

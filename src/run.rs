@@ -2,6 +2,7 @@
 
 pub mod desk;
 mod files;
+pub mod offers;
 mod operator;
 mod reload;
 
@@ -102,6 +103,7 @@ impl Running {
     /// Follows a configuration file: when it changes, or on SIGHUP, the next generation is built from it and swapped in.
     /// One that is wrong is refused whole, and the old one serves on.
     pub fn follow(&mut self, file: PathBuf, env: Arc<dyn Env + Send + Sync>) {
+        self.tasks.spawn(reload::pins(Arc::clone(&self.gate), self.shutdown.subscribe()));
         self.tasks.spawn(reload::config(Arc::clone(&self.gate), file, env, self.shutdown.subscribe()));
     }
 

@@ -46,6 +46,18 @@ impl Secrets for Kept {
     }
 }
 
+#[async_trait]
+impl Offers for Kept {
+    async fn offer(&self, asked: OfferOf) -> Result<Value, OfferError> {
+        match asked.server.as_str() {
+            "erp" => Ok(json!({"tools": [{"name": "pay"}]})),
+            server => {
+                Err(OfferError::Unfit(format!("tenant `{}` has no account at `{server}`", asked.tenant)))
+            }
+        }
+    }
+}
+
 struct Admin {
     address: SocketAddr,
     client: Client,
@@ -65,6 +77,7 @@ impl Admin {
             config: Arc::new(|| json!({"api_key": "***"})),
             urls: Arc::new(Kept::default()),
             secrets: Arc::new(Kept::default()),
+            offers: Arc::new(Kept::default()),
             token: Arc::new(Secret::new("sesame".to_owned())),
             hosts: Arc::from(["admin.acme.example".to_owned()]),
         };

@@ -25,6 +25,9 @@ pub(super) enum Asked {
     NotRunning,
 }
 
+/// What the gate asks a server for takes as long as the server takes.
+const PATIENCE: Duration = Duration::from_secs(120);
+
 /// What to do where the store is taken and no admin API answers.
 pub(super) const BUSY: &str =
     "where a gate runs with this configuration, give it an `admin` listener, or stop it for this";
@@ -48,7 +51,7 @@ impl Admin {
     }
 
     async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Asked, Failure> {
-        let client = Client::builder().no_proxy().timeout(Duration::from_secs(30));
+        let client = Client::builder().no_proxy().timeout(PATIENCE);
         let client = client.redirect(reqwest::redirect::Policy::none()).build();
         let client = client.map_err(|error| self.failed(&error.to_string()))?;
         let mut request = client.request(method, format!("http://{}{path}", self.address));

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::policy::alone;
 use super::{Console, Exit};
+use crate::catalogue::Pins;
 use crate::config::{BadConfig, Config, Policy, Warning};
 use crate::decide::Decide;
 
@@ -25,6 +26,7 @@ struct Found {
     errors: Vec<BadConfig>,
     warnings: Vec<Warning>,
     policies: Vec<String>,
+    pins: Option<String>,
 }
 
 impl Check {
@@ -39,6 +41,7 @@ impl Check {
         if let Some(file) = file {
             match Config::load(&file, console.env) {
                 Ok((config, warnings)) => {
+                    found.pins = Pins::load(&config).err().map(|bad| bad.to_string());
                     policy = policy.or(Some(config.policy));
                     found.warnings = warnings;
                 }
@@ -63,12 +66,16 @@ impl Found {
         for problem in &self.policies {
             console.note(format_args!("error: {problem}"));
         }
-        let mistakes = self.errors.len() + self.policies.len();
+        if let Some(problem) = &self.pins {
+            console.note(format_args!("error: {problem}"));
+        }
+        let mistakes = self.errors.len() + self.policies.len() + usize::from(self.pins.is_some());
         let value = json!({
             "valid": mistakes == 0,
             "errors": self.errors,
             "warnings": self.warnings,
             "policies": self.policies,
+            "pins": self.pins,
         });
         let text = match mistakes {
             0 => "valid".to_owned(),

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use super::problem::At;
-use super::raw::{Raw, RawAudit, RawPolicies, RawPolicyLimits, RawSealingKey, RawState, RawTelemetry};
+use super::raw::{
+    Raw, RawAudit, RawPinMode, RawPins, RawPolicies, RawPolicyLimits, RawSealingKey, RawState, RawTelemetry,
+};
 use super::report::Report;
-use super::{Audit, Config, Policy, SealingKey, State, Telemetry};
+use super::{Audit, Config, PinMode, Pinning, Policy, SealingKey, State, Telemetry};
 
 mod accounts;
 mod identity;
@@ -22,7 +24,8 @@ pub(super) fn config(raw: Raw, report: &mut Report<'_>) -> Option<Config> {
     let admin = listen::admin(&raw.admin, &raw.listen, report);
     let identity = identity::identity(raw.identity, &raw.listen, &state, report);
     let vouch = vouch::vouch(&raw.vouch, raw.public_url.as_ref(), &raw.listen, report);
-    let servers = servers::servers(raw.servers, report);
+    let pins = raw.pins.map(|pins| pinning(&pins, report));
+    let servers = servers::servers(raw.servers, pins.as_ref(), report);
     let accounts = accounts::accounts(raw.accounts.unwrap_or_default(), &servers, &vouch, report);
     if report.is_written(&root.key("slot_wait")) && accounts.values().all(|account| account.slots.is_none()) {
         unused(report, &root.key("slot_wait"), "no account has `slots`");
@@ -46,6 +49,7 @@ pub(super) fn config(raw: Raw, report: &mut Report<'_>) -> Option<Config> {
         servers,
         accounts,
         policy: policy(raw.policies, report),
+        pins,
         rates: rates::rates(raw.rates, report),
         slot_wait: raw.slot_wait.0,
         vouch,
@@ -84,6 +88,24 @@ fn policy(raw: RawPolicies, report: &mut Report<'_>) -> Policy {
         report.error(&at, what, "name the directory of the policies");
     }
     Policy { directory, timeout: limits.timeout.0, cache: limits.cache }
+}
+
+/// The lock itself is read when a gate is built: the command that writes it must work before it is there.
+fn pinning(raw: &RawPins, report: &mut Report<'_>) -> Pinning {
+    let file = report.path(&raw.file.0);
+    if file.is_dir() {
+        let what = format!("`{}` is a directory", file.display());
+        report.error(&At::default().key("pins").key("file"), what, "name a file");
+    }
+    Pinning { file, mode: pin_mode(raw.mode) }
+}
+
+fn pin_mode(raw: RawPinMode) -> PinMode {
+    match raw {
+        RawPinMode::Enforce => PinMode::Enforce,
+        RawPinMode::Warn => PinMode::Warn,
+        RawPinMode::Off => PinMode::Off,
+    }
 }
 
 fn audit(raw: &RawAudit, state: &State, report: &mut Report<'_>) -> Audit {

@@ -14,9 +14,11 @@ use super::Fsync;
 use super::leaf::{Address, FilePath, Header, Host, HttpUrl, Origin, Size, Span, Sync};
 
 mod identity;
+mod pins;
 mod servers;
 
 pub(crate) use identity::*;
+pub(crate) use pins::*;
 pub(crate) use servers::*;
 
 /// The configuration of a Portcullis gate. Relative paths are relative to this file. In every text, `${VAR}` and
@@ -54,6 +56,8 @@ pub(crate) struct Raw {
     pub(crate) accounts: Option<Vec<RawAccount>>,
     /// The policies: a directory, or a directory with its limits.
     pub(crate) policies: RawPolicies,
+    /// What the servers' tools are pinned to. Without it they are pinned to nothing.
+    pub(crate) pins: Option<RawPins>,
     /// Rates, where the policies' data says nothing else for a tenant.
     pub(crate) rates: RawRates,
     /// How long a call waits for one of the account's `slots`.
@@ -83,6 +87,7 @@ impl Default for Raw {
             servers: BTreeMap::new(),
             accounts: None,
             policies: RawPolicies::default(),
+            pins: None,
             rates: RawRates::default(),
             slot_wait: seconds(5),
             vouch: RawVouch::default(),

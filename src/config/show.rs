@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::leaf::Size;
 use super::{
     Account, ApiKey, CertificateRule, Config, Credential, Fsync, Identity, Issuer, KeySource, Limits, Listen,
-    Listener, Rate, Rates, SealingKey, SecretSource, Server, Signature, Static, Tenancy,
+    Listener, Pinning, Rate, Rates, SealingKey, SecretSource, Server, Signature, Static, Tenancy,
 };
 
 impl Config {
@@ -21,13 +21,14 @@ impl Config {
         let sections = json!({
             "admin": self.admin.address.map_or(json!("off"), |address| json!({"address": address})),
             "identity": identity(&self.identity),
-            "servers": self.servers.iter().map(|(name, it)| (name.to_string(), server(it))).collect::<Map<_, _>>(),
+            "servers": self.servers.iter().map(|(name, it)| (name.to_string(), server(it, self.pins.as_ref()))).collect::<Map<_, _>>(),
             "accounts": some(self.accounts.values().map(|it| account(it)).collect()),
             "policies": {
                 "directory": self.policy.directory,
                 "timeout": span(self.policy.timeout),
                 "cache": self.policy.cache,
             },
+            "pins": self.pins.as_ref().map(|pins| json!({"file": pins.file, "mode": pins.mode.as_str()})),
             "rates": rates(&self.rates),
             "vouch": {
                 "issuer": self.vouch.issuer,
@@ -167,7 +168,7 @@ fn who(it: &Static) -> Value {
     })
 }
 
-fn server(it: &Arc<Server>) -> Value {
+fn server(it: &Arc<Server>, pins: Option<&Pinning>) -> Value {
     let tools = it.tools.iter().map(
         |rule| json!({"name": rule.pattern.glob().glob(), "operation": rule.operation, "tags": rule.tags}),
     );
@@ -191,6 +192,7 @@ fn server(it: &Arc<Server>) -> Value {
             "stream_idle": span(it.timeouts.stream_idle),
         },
         "vouch_roles": it.vouch_roles,
+        "pins": pins.map(|_| it.pins.as_str()),
     })
 }
 

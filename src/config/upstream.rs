@@ -32,6 +32,31 @@ pub struct Server {
     pub http2: bool,
     /// Whether the Txn-Token carries the caller's roles.
     pub vouch_roles: bool,
+    /// What becomes of its tools that do not match their pins.
+    pub pins: PinMode,
+}
+
+/// What becomes of a tool that changed or appeared after it was pinned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PinMode {
+    /// It is hidden and refused until it is approved.
+    Enforce,
+    /// It passes; the operator is told.
+    Warn,
+    /// Tools are not compared with pins at all.
+    Off,
+}
+
+impl PinMode {
+    /// Its name in the configuration.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Enforce => "enforce",
+            Self::Warn => "warn",
+            Self::Off => "off",
+        }
+    }
 }
 
 /// What the operator says of tools that match a pattern.

@@ -82,6 +82,7 @@ fn server() -> Arc<Server> {
         timeouts: Timeouts { connect: second, read: second, total: second, stream_idle: second },
         http2: false,
         vouch_roles: false,
+        pins: crate::config::PinMode::Off,
     })
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::catalogue::{Catalogue, Tool};
+use crate::catalogue::{BadLock, Catalogue, Pins, Tool};
 use crate::config::{Config, Rates};
 use crate::credential::seal::{SealError, Sealer};
 use crate::credential::{BadAccount, Vault};
@@ -72,6 +72,9 @@ pub enum BuildError {
     /// A policy.
     #[error("policy: {0}")]
     Policy(PolicyProblem),
+    /// The lock file.
+    #[error(transparent)]
+    Lock(#[from] BadLock),
     /// The metrics.
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
@@ -180,8 +183,14 @@ impl Gateway {
         let vault = Vault::new(&config, Arc::clone(&shared.store), Arc::clone(&shared.sealer));
         let vault = keep(vault.map_err(all(BuildError::Account)), &mut wrong).map(Arc::new);
         let endpoints = keep(endpoints(&config), &mut wrong);
-        let (Some(decide), Some((identify, sessions)), Some(vault), Some((endpoints, own_endpoints))) =
-            (decide, identity, vault, endpoints)
+        let pins = keep(Pins::load(&config).map_err(|bad| vec![bad.into()]), &mut wrong).map(Arc::new);
+        let (
+            Some(decide),
+            Some((identify, sessions)),
+            Some(vault),
+            Some((endpoints, own_endpoints)),
+            Some(pins),
+        ) = (decide, identity, vault, endpoints, pins)
         else {
             return Err(wrong);
         };
@@ -196,6 +205,7 @@ impl Gateway {
             vault,
             endpoints,
             own_endpoints,
+            pins,
             shared,
         })
     }
@@ -205,6 +215,18 @@ impl Gateway {
     /// # Errors
     /// As [`Gateway::build`].
     pub fn with_policy(&self, policy: Arc<Decide>) -> Result<Self, Vec<BuildError>> {
+        self.with(policy, Arc::clone(&self.pins))
+    }
+
+    /// The same generation with other pins.
+    ///
+    /// # Errors
+    /// As [`Gateway::build`].
+    pub fn with_pins(&self, pins: Arc<Pins>) -> Result<Self, Vec<BuildError>> {
+        self.with(Arc::clone(&self.decide), pins)
+    }
+
+    fn with(&self, policy: Arc<Decide>, pins: Arc<Pins>) -> Result<Self, Vec<BuildError>> {
         let quotas = policy.rates();
         let quotas =
             quotas.map(|(tenant, rates)| (tenant.clone(), merged(rates, &self.config.rates))).collect();
@@ -220,6 +242,7 @@ impl Gateway {
             default_quotas: Quotas::new(&self.config.rates),
             endpoints: self.endpoints.clone(),
             own_endpoints: self.own_endpoints.clone(),
+            pins,
             shared: Arc::clone(&self.shared),
         })
     }
@@ -236,7 +259,14 @@ impl Gateway {
     /// The tools that the account's server is known to have, where its whole list has been seen.
     #[must_use]
     pub fn known_tools(&self, tenant: &TenantId, server: &ServerName) -> Option<Vec<Tool>> {
-        self.shared.catalogue.tools(tenant, server)
+        let server = self.config.servers.get(server)?;
+        self.shared.catalogue.tools(tenant, server, &self.pins)
+    }
+
+    /// What this generation has pinned.
+    #[must_use]
+    pub fn pins(&self) -> &Arc<Pins> {
+        &self.pins
     }
 
     /// The policy of this generation.

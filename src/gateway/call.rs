@@ -20,6 +20,17 @@ pub(in crate::gateway) struct Way {
     pub server: Arc<Server>,
     /// The server's own session id, and the revision that was negotiated with it.
     pub session: Option<(String, Version)>,
+    /// Whose eyes see what comes back.
+    pub eyes: Eyes,
+}
+
+/// Who sees what comes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::gateway) enum Eyes {
+    /// The caller: what policy and pins let them see.
+    Caller,
+    /// The operator of the gate, who wants to know what a server offers. No request of an agent is ever theirs.
+    Operator,
 }
 
 impl Way {

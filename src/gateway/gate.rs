@@ -11,6 +11,7 @@ pub struct Gate {
     current: ArcSwap<Gateway>,
     broken_policy: ArcSwapOption<String>,
     broken_config: ArcSwapOption<String>,
+    broken_pins: ArcSwapOption<String>,
 }
 
 /// What a generation is made from.
@@ -20,6 +21,8 @@ pub enum Source {
     Policy,
     /// The configuration file.
     Config,
+    /// The lock file.
+    Pins,
 }
 
 impl Gate {
@@ -30,6 +33,7 @@ impl Gate {
             current: ArcSwap::from_pointee(first),
             broken_policy: ArcSwapOption::empty(),
             broken_config: ArcSwapOption::empty(),
+            broken_pins: ArcSwapOption::empty(),
         })
     }
 
@@ -42,6 +46,11 @@ impl Gate {
     /// Lets `next` serve; requests that have begun end on the generation before.
     pub fn swap(&self, next: Gateway, source: Source) {
         self.current.store(Arc::new(next));
+        self.broken(source).store(None);
+    }
+
+    /// What serves is the newest of a source again.
+    pub fn mended(&self, source: Source) {
         self.broken(source).store(None);
     }
 
@@ -60,6 +69,7 @@ impl Gate {
         match source {
             Source::Policy => &self.broken_policy,
             Source::Config => &self.broken_config,
+            Source::Pins => &self.broken_pins,
         }
     }
 }

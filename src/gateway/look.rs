@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderValue, Method};
 
 use crate::decode::{Decoded, Era, Message, decode, splice};
 use crate::gateway::Gateway;
-use crate::gateway::call::{Call, Way};
+use crate::gateway::call::{Call, Eyes, Way};
 use crate::identify::Caller;
 use crate::inbound::{Head, Inbound, Target};
 use crate::name::ServerName;
@@ -17,14 +17,14 @@ use crate::refusal::Refusal;
 use crate::respond::Body;
 
 /// A server's list has so many pages at most; the rest stays unseen.
-const MOST_PAGES: usize = 50;
+pub(in crate::gateway) const MOST_PAGES: usize = 50;
 
 /// What came of a message of the gate's own.
-struct Told {
+pub(in crate::gateway) struct Told {
     /// The answer.
-    message: Option<Bytes>,
+    pub message: Option<Bytes>,
     /// The session that it opened, sealed.
-    session: Option<HeaderValue>,
+    pub session: Option<HeaderValue>,
 }
 
 /// What a caller would find at a server.
@@ -43,7 +43,7 @@ impl Gateway {
     pub async fn survey(self: &Arc<Self>, caller: Arc<Caller>) -> Survey {
         let server = caller.scope().and_then(|scope| self.config.servers.get(&scope.server));
         let Some(server) = server.map(Arc::clone) else { return Survey::Unknown };
-        let way = Way { caller, server, session: None };
+        let way = Way { caller, server, session: None, eyes: Eyes::Caller };
         match self.listed_modern(&way).await {
             Ok(Some(tools)) => Survey::Tools(tools),
             Err(Refusal::Denied { .. } | Refusal::PolicyFailed) => Survey::Refused,
@@ -63,18 +63,32 @@ impl Gateway {
     }
 
     async fn listed_legacy(self: &Arc<Self>, way: &Way) -> Result<Option<usize>, Refusal> {
+        let (way, _) = self.initialized(way).await?;
+        let told = self.ask(own_head(&way, None), &way, Bytes::from_static(LEGACY_LIST), NOWHERE).await?;
+        self.ended(&way).await;
+        Ok(told.message.and_then(|message| tools_in(&message)))
+    }
+
+    /// The same way in a session of its own, and what the server said when it opened it.
+    pub(in crate::gateway) async fn initialized(
+        self: &Arc<Self>,
+        way: &Way,
+    ) -> Result<(Way, Option<Bytes>), Refusal> {
         let told = self.ask(own_head(way, None), way, Bytes::from_static(INITIALIZE), NOWHERE).await?;
         let sealed = told.session.as_ref().and_then(|session| session.to_str().ok());
         let session = sealed.and_then(|sealed| self.sessions.open(sealed, &way.server.name, &way.caller));
-        let way = Way { caller: Arc::clone(&way.caller), server: Arc::clone(&way.server), session };
+        let (caller, server) = (Arc::clone(&way.caller), Arc::clone(&way.server));
+        let way = Way { caller, server, session, eyes: way.eyes };
         self.ask(own_head(&way, None), &way, Bytes::from_static(INITIALIZED), NOWHERE).await?;
-        let told = self.ask(own_head(&way, None), &way, Bytes::from_static(LEGACY_LIST), NOWHERE).await?;
+        Ok((way, told.message))
+    }
+
+    /// Ends the session of a way, where it has one. A server need not end sessions on request.
+    pub(in crate::gateway) async fn ended(self: &Arc<Self>, way: &Way) {
         if way.session.is_some() {
-            let end = Head { method: Method::DELETE, ..own_head(&way, None) };
-            // A server need not end sessions on request.
-            let _ = self.ask(end, &way, Bytes::new(), NOWHERE).await;
+            let end = Head { method: Method::DELETE, ..own_head(way, None) };
+            let _ = self.ask(end, way, Bytes::new(), NOWHERE).await;
         }
-        Ok(told.message.and_then(|message| tools_in(&message)))
     }
 
     /// Looks at the server's list on the caller's behalf: judged, recorded and sent like a list that the caller had
@@ -124,7 +138,7 @@ impl Gateway {
     }
 
     /// One message of the gate's own, on behalf of `way`'s caller: judged, recorded and sent like any other.
-    async fn ask(
+    pub(in crate::gateway) async fn ask(
         self: &Arc<Self>,
         head: Head,
         way: &Way,
@@ -154,14 +168,15 @@ impl Gateway {
     }
 }
 
-const NOWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+pub(in crate::gateway) const NOWHERE: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 const MODERN_LIST: &[u8] = br#"{"jsonrpc":"2.0","id":"portcullis-survey","method":"tools/list","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}"#;
 const LEGACY_LIST: &[u8] = br#"{"jsonrpc":"2.0","id":"portcullis-survey","method":"tools/list","params":{}}"#;
 const INITIALIZE: &[u8] = br#"{"jsonrpc":"2.0","id":"portcullis-survey","method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"portcullis","version":"1"}}}"#;
 const INITIALIZED: &[u8] = br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
 
 /// The head of a message of the gate's own; `mirrored`: its method, where it is a modern one.
-fn own_head(way: &Way, mirrored: Option<&'static str>) -> Head {
+pub(in crate::gateway) fn own_head(way: &Way, mirrored: Option<&'static str>) -> Head {
     let mut headers = HeaderMap::new();
     headers.insert("content-type", HeaderValue::from_static("application/json"));
     headers.insert("accept", HeaderValue::from_static("application/json, text/event-stream"));

@@ -130,6 +130,8 @@ impl Gateway {
             shared: Arc::clone(&self.shared),
             caller: Arc::clone(&way.caller),
             server: Arc::clone(&way.server),
+            pins: Arc::clone(&self.pins),
+            eyes: way.eyes,
             circumstances: call.circumstances(),
         }
     }

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
-use crate::catalogue::Page;
+use crate::catalogue::{Listed, Page, Pins};
 use crate::config::Server;
 use crate::decide::{self, Circumstances, Decide, Question, Subject};
 use crate::gateway::build::Shared;
+use crate::gateway::call::Eyes;
 use crate::identify::Caller;
 use crate::respond::list;
 use crate::respond::redact::Redaction;
@@ -20,6 +21,8 @@ pub(in crate::gateway) struct Sight {
     pub shared: Arc<Shared>,
     pub caller: Arc<Caller>,
     pub server: Arc<Server>,
+    pub pins: Arc<Pins>,
+    pub eyes: Eyes,
     pub circumstances: Circumstances,
 }
 
@@ -36,15 +39,20 @@ impl Sight {
     }
 
     fn shows(&self, method: &str, subject: &Subject) -> bool {
-        matches!(self.see(method, subject), decide::Sight::Shown(_))
+        self.eyes == Eyes::Operator || matches!(self.see(method, subject), decide::Sight::Shown(_))
     }
 }
 
 impl list::Sight for Sight {
     fn tools<'a>(&self, page: &Page<'a>) -> Vec<Option<Cow<'a, RawValue>>> {
-        let listed = self.shared.catalogue.learn(self.caller.tenant(), &self.server, page);
-        let shown = |(text, listed): (&&'a RawValue, Option<Arc<crate::catalogue::Listed>>)| {
-            let listed = listed?;
+        let learned = self.shared.catalogue.learn(self.caller.tenant(), &self.server, &self.pins, page);
+        self.shared.tell(&learned.changes);
+        if self.eyes == Eyes::Operator {
+            return page.tools.iter().map(|text| Some(Cow::Borrowed(*text))).collect();
+        }
+        let mode = self.pins.mode(&self.server);
+        let shown = |(text, listed): (&&'a RawValue, Option<Arc<Listed>>)| {
+            let listed = listed.filter(|listed| !listed.is_withheld(mode))?;
             let decide::Sight::Shown(verdict) =
                 self.see("tools/call", &Subject::Tool(Arc::clone(&listed.tool)))
             else {
@@ -55,7 +63,7 @@ impl list::Sight for Sight {
                 Some(schema) => narrowed(text, &schema),
             }
         };
-        page.tools.iter().zip(listed).map(shown).collect()
+        page.tools.iter().zip(learned.tools).map(shown).collect()
     }
 
     fn resource(&self, uri: &str) -> bool {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::catalogue::{Known, Listed, Tool};
+use crate::config::PinMode;
 use crate::decide::Subject;
 use crate::decode::{Action, Era, Message, Reference, ToolCall};
 use crate::gateway::Gateway;
@@ -62,17 +63,54 @@ impl Gateway {
             known = self.known(way, tool_call);
         }
         match known {
-            Known::Listed(listed) => {
-                check_mirrored(head, message, &listed, tool_call)?;
+            Known::Listed(listed) => self.as_pinned(head, way, message, &listed, tool_call),
+            Known::Absent { .. } => Err(Refusal::UnknownTool(tool_call.name.clone())),
+            Known::Unseen => self.unseen(head, way, message, tool_call),
+        }
+    }
+
+    /// The tool, unless it is withheld because it is not what was pinned.
+    fn as_pinned(
+        &self,
+        head: &Head,
+        way: &Way,
+        message: &Message,
+        listed: &Listed,
+        tool_call: &ToolCall,
+    ) -> Result<Arc<Tool>, Refusal> {
+        match listed.drift.filter(|_| listed.is_withheld(self.pins.mode(&way.server))) {
+            Some(drift) => Err(Refusal::NotPinned { tool: tool_call.name.clone(), how: drift.as_str() }),
+            None => {
+                check_mirrored(head, message, listed, tool_call)?;
                 Ok(Arc::clone(&listed.tool))
             }
-            Known::Absent { .. } => Err(Refusal::UnknownTool(tool_call.name.clone())),
-            Known::Unseen => Ok(Arc::new(Tool::named(&way.server, tool_call.name.clone()))),
+        }
+    }
+
+    /// A tool of a list that cannot be seen now: as it was before, or by its name alone. Where pins are enforced, what was
+    /// never seen matches none.
+    fn unseen(
+        &self,
+        head: &Head,
+        way: &Way,
+        message: &Message,
+        tool_call: &ToolCall,
+    ) -> Result<Arc<Tool>, Refusal> {
+        let named = || Arc::new(Tool::named(&way.server, tool_call.name.clone()));
+        let (tenant, catalogue) = (way.caller.tenant(), &self.shared.catalogue);
+        let before = || catalogue.before(tenant, &way.server, &self.pins, &tool_call.name);
+        match self.pins.mode(&way.server) {
+            PinMode::Off => Ok(named()),
+            PinMode::Warn => Ok(before().map_or_else(named, |listed| Arc::clone(&listed.tool))),
+            PinMode::Enforce => match before() {
+                Some(listed) => self.as_pinned(head, way, message, &listed, tool_call),
+                None => Err(Refusal::NotPinned { tool: tool_call.name.clone(), how: "unseen" }),
+            },
         }
     }
 
     fn known(&self, way: &Way, tool_call: &ToolCall) -> Known {
-        self.shared.catalogue.tool(way.caller.tenant(), &way.server.name, &tool_call.name)
+        self.shared.catalogue.tool(way.caller.tenant(), &way.server, &self.pins, &tool_call.name)
     }
 }
 

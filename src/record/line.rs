@@ -236,6 +236,9 @@ impl<'a> Line<'a> {
             self.code = code.as_deref().map(cut);
             self.message = Some(cut(message));
         }
+        if let Refusal::NotPinned { how, .. } = refusal {
+            self.code = Some(how);
+        }
         if let Refusal::Constrained { argument, .. } = refusal {
             self.argument = Some(cut(argument));
         }

@@ -36,6 +36,7 @@ pub struct Metrics {
     decisions: IntCounterVec,
     reloads: IntCounterVec,
     pulls: IntCounterVec,
+    changes: IntCounterVec,
     held: [IntGauge; 3],
     audit_waiting: IntGauge,
     audit_lines: IntCounter,
@@ -132,6 +133,11 @@ impl Metrics {
                 "Lists of tools that the gate asked for itself",
                 &["outcome"],
             )?,
+            changes: make.counters(
+                "catalogue_changes_total",
+                "Tools that changed or appeared after they were pinned",
+                &["server", "kind"],
+            )?,
             held: [
                 make.gauge("calls_in_flight", "Messages on their way")?,
                 make.gauge("streams_open", "Open event streams")?,
@@ -190,6 +196,11 @@ impl Metrics {
     pub fn pulled<T, E>(&self, outcome: &Result<T, E>) {
         let outcome = if outcome.is_ok() { "ok" } else { "failed" };
         self.pulls.with_label_values(&[outcome]).inc();
+    }
+
+    /// A tool is not what was pinned. `kind`: how it differs, of a closed list.
+    pub fn catalogue_changed(&self, server: &ServerName, kind: &'static str) {
+        self.changes.with_label_values(&[server.as_str(), kind]).inc();
     }
 
     /// All of it in the text format that Prometheus reads.

@@ -114,6 +114,7 @@ fn server() -> Server {
         timeouts: Timeouts { connect: second, read: second, total: second, stream_idle: second },
         http2: false,
         vouch_roles: false,
+        pins: crate::config::PinMode::Off,
     }
 }
 

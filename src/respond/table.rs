@@ -82,7 +82,7 @@ fn row_of(refusal: &Refusal, era: Era) -> Row {
         Refusal::UnknownMethod(_) => row(if modern { 404 } else { 200 }, -32601, false, Error),
         Refusal::UnknownSession => row(404, -31404, false, WithoutId),
         Refusal::SessionRequired => row(400, -32600, false, WithoutId),
-        Refusal::UnknownTool(_) => row(200, -32602, false, Error),
+        Refusal::UnknownTool(_) | Refusal::NotPinned { .. } => row(200, -32602, false, Error),
         // Only resources ever had a code of their own for it, up to 2025-11-25.
         Refusal::NotFound("resource") if !modern => row(200, -32002, false, Error),
         Refusal::NotFound(_) => row(200, -32602, false, Error),
@@ -194,7 +194,7 @@ struct Data<'a> {
 impl<'a> Data<'a> {
     fn of(refusal: &'a Refusal, row: &Row, invocation: Invocation) -> Self {
         let mut data = Self {
-            reason: refusal.reason(),
+            reason: refusal.told(),
             retryable: row.retryable,
             retry_after_ms: refusal
                 .retry_after()

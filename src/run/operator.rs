@@ -6,6 +6,7 @@ use crate::admin::{AdminState, Reason};
 use crate::gateway::{Gate, Source};
 use crate::listen::Drain;
 use crate::run::desk::{SecretDesk, UrlDesk};
+use crate::run::offers::OfferDesk;
 use crate::secret::Secret;
 
 /// The admin listener's view of a gate.
@@ -19,6 +20,7 @@ pub(in crate::run) fn state(gate: &Arc<Gate>, drain: &Arc<Drain>, token: Secret)
         config: Arc::new(move || shown.current().config().masked()),
         urls: Arc::new(UrlDesk::Gate(Arc::clone(gate))),
         secrets: Arc::new(SecretDesk::Gate(Arc::clone(gate))),
+        offers: Arc::new(OfferDesk::Gate(Arc::clone(gate))),
         token: Arc::new(token),
         hosts: Arc::new([]),
     }
@@ -50,5 +52,6 @@ fn reasons(gate: &Gate, drain: &Drain) -> Vec<Reason> {
 /// What the operator should know although the gate serves.
 fn notes(gate: &Gate) -> Vec<Reason> {
     let note = |what, source| gate.kept_because(source).map(|why| Reason { what, why: why.to_string() });
-    [note("policy", Source::Policy), note("configuration", Source::Config)].into_iter().flatten().collect()
+    let sources = [("policy", Source::Policy), ("configuration", Source::Config), ("pins", Source::Pins)];
+    sources.into_iter().filter_map(|(what, source)| note(what, source)).collect()
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+use crate::catalogue::Pins;
 use crate::config::{BadConfig, Config, Env};
 use crate::decide::Decide;
 use crate::decide::watch::Watch;
@@ -100,6 +101,54 @@ fn load_config(gate: &Gate, file: &Path, env: &dyn Env) {
             gate.keep(Source::Config, problems.join("\n"));
         }
     }
+}
+
+/// Follows the lock file of whatever configuration serves, until `stop` turns true.
+pub(in crate::run) async fn pins(gate: Arc<Gate>, mut stop: watch::Receiver<bool>) {
+    let mut seen = None;
+    loop {
+        tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => return,
+            () = tokio::time::sleep(LOOK) => {}
+        }
+        let current = gate.current();
+        let Some(pinning) = &current.config().pins else { continue };
+        // A generation that was begun before the last change of the lock has the pins before it.
+        let now = (pinning.file.clone(), stamp(&pinning.file), current.pins().revision());
+        if seen.as_ref() != Some(&now) {
+            load_pins(&gate);
+            seen = Some((now.0, now.1, gate.current().pins().revision()));
+        }
+    }
+}
+
+fn load_pins(gate: &Gate) {
+    let current = gate.current();
+    let next = Pins::load(current.config()).map_err(|bad| vec![bad.to_string()]).and_then(|pins| {
+        let changed = pins.revision() != current.pins().revision();
+        let next = changed.then(|| current.with_pins(Arc::new(pins)));
+        next.transpose().map_err(|errors| texts(&errors))
+    });
+    match next {
+        Ok(Some(next)) => {
+            let revision = next.pins().revision().map(|revision| revision.to_string());
+            gate.swap(next, Source::Pins);
+            tracing::info!(revision, "Pins reloaded");
+        }
+        Ok(None) => gate.mended(Source::Pins),
+        Err(problems) => {
+            for problem in &problems {
+                tracing::error!(%problem, "Pins not reloaded; the old ones serve");
+            }
+            gate.keep(Source::Pins, problems.join("\n"));
+        }
+    }
+}
+
+/// When a file was written, and how long it is.
+fn stamp(file: &Path) -> Option<(SystemTime, u64)> {
+    let data = file.metadata().ok()?;
+    Some((data.modified().ok()?, data.len()))
 }
 
 fn modified(file: &Path) -> Option<SystemTime> {

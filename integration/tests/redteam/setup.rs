@@ -38,6 +38,18 @@ fn tenant_url() -> Std {
     Std::before(upstream, move |c| c["accounts"][0]["url"] = json!(private))
 }
 
+/// The usual gate with every tool pinned as it is, and pins enforced.
+pub fn pinned() -> Std {
+    let upstream = Upstream::start();
+    let issuer = Issuer::new("https://idp.test", "key-1");
+    let mut config = config(&upstream.url);
+    config["pins"] = json!({"file": "portcullis.lock"});
+    let house = House::new(&config, &[("a", ROLES), ("b", ROLES)]);
+    house.write("jwks.json", &issuer.jwks().to_string());
+    house.json(&["catalogue", "pin"]);
+    Std { gate: house.open(1), upstream, issuer }
+}
+
 /// The usual gate with other roles in tenant `a`.
 pub fn with_roles(change: impl FnOnce(&mut Value), roles: &str) -> Std {
     let upstream = Upstream::start();

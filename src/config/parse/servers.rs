@@ -6,12 +6,13 @@ use std::sync::Arc;
 use super::super::problem::At;
 use super::super::raw::{RawServer, RawServerTls, RawTimeouts, RawTool, RawTrust};
 use super::super::report::Report;
-use super::super::{Server, Timeouts, ToolRule, UpstreamTls};
-use super::{pem, positive, unused};
+use super::super::{PinMode, Pinning, Server, Timeouts, ToolRule, UpstreamTls};
+use super::{pem, pin_mode, positive, unused};
 use crate::name::ServerName;
 
 pub(super) fn servers(
     raw: BTreeMap<String, RawServer>,
+    pins: Option<&Pinning>,
     report: &mut Report<'_>,
 ) -> BTreeMap<ServerName, Arc<Server>> {
     let at = At::default().key("servers");
@@ -23,7 +24,7 @@ pub(super) fn servers(
         let at = at.key(&name);
         match ServerName::parse(&name) {
             Ok(name) => {
-                servers.insert(name.clone(), Arc::new(server(name, raw, &at, report)));
+                servers.insert(name.clone(), Arc::new(server(name, raw, pins, &at, report)));
             }
             Err(bad) => {
                 let what = format!("`{}` is not the name of a server: {bad}", name.escape_debug());
@@ -34,11 +35,21 @@ pub(super) fn servers(
     servers
 }
 
-fn server(name: ServerName, raw: RawServer, at: &At, report: &mut Report<'_>) -> Server {
+fn server(
+    name: ServerName,
+    raw: RawServer,
+    pins: Option<&Pinning>,
+    at: &At,
+    report: &mut Report<'_>,
+) -> Server {
     let is_http = raw.url.0.uri.scheme_str() == Some("http");
     if is_http && report.is_written(&at.key("tls")) {
         unused(report, &at.key("tls"), "the URL begins with `http`");
     }
+    if raw.pins.is_some() && pins.is_none() && !report.is_broken("pins") {
+        unused(report, &at.key("pins"), "there is no `pins` that names a lock file");
+    }
+    let pins = pins.map_or(PinMode::Off, |pins| raw.pins.map_or(pins.mode, pin_mode));
     Server {
         name,
         url: raw.url.0.uri,
@@ -49,6 +60,7 @@ fn server(name: ServerName, raw: RawServer, at: &At, report: &mut Report<'_>) ->
         timeouts: timeouts(&raw.timeouts, &at.key("timeouts"), report),
         http2: raw.http2,
         vouch_roles: raw.vouch_roles,
+        pins,
     }
 }
 

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::super::leaf::{FilePath, Header, HttpUrl, Operation, Pattern, Scope, Span, Tenant, Word};
+use super::RawPinMode;
 
 /// One upstream MCP server.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -36,6 +37,9 @@ pub(crate) struct RawServer {
     /// Whether the signed statement carries the caller's roles.
     #[serde(default)]
     pub(crate) vouch_roles: bool,
+    /// What becomes of its tools that do not match their pins. Default: what `pins.mode` says.
+    #[serde(default)]
+    pub(crate) pins: Option<RawPinMode>,
 }
 
 /// What is believed of what a server says about its tools.

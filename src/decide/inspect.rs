@@ -1,0 +1,101 @@
+//! The operator's own look at what a server offers: permitted by nobody's policy, and narrow by its shape.
+//!
+//! # Why not a rule of the policy
+//! Policy says what callers may see, and what is to be pinned is what they would see. So the look cannot depend on it. It
+//! asks for lists and opens and closes the session that this takes; it can call, read and change nothing.
+
+use std::sync::Arc;
+
+use crate::config::Server;
+use crate::decide::constraint::Constraints;
+use crate::decide::{Circumstances, Decide, Denied, Permit, Subject, Verdict};
+use crate::decode::{Action, ListKind, Message, Notification};
+use crate::identify::Caller;
+use crate::refusal::Refusal;
+
+/// What the audit names as the rule that allowed it.
+const RULE: &str = "portcullis.catalogue";
+
+impl Decide {
+    /// The permit of the operator's own look. `caller`: in whose account's name.
+    ///
+    /// # Errors
+    /// The message is none that such a look takes.
+    pub fn inspect(
+        &self,
+        caller: Arc<Caller>,
+        server: Arc<Server>,
+        message: Message,
+        circumstances: &Circumstances,
+    ) -> Result<Permit, Box<Denied>> {
+        let (subject, invocation) = (Subject::Server, circumstances.invocation);
+        if !is_a_look(&message.action) {
+            return Err(Box::new(Denied {
+                refusal: Refusal::Internal,
+                message,
+                caller,
+                server,
+                subject,
+                rules: Vec::new(),
+                deny: Vec::new(),
+                revision: self.revision().clone(),
+                invocation,
+            }));
+        }
+        let verdict = Arc::new(Verdict {
+            allow: true,
+            deny: Vec::new(),
+            rules: vec![RULE.into()],
+            redact: Vec::new(),
+            cost: 0.0,
+            annotations: serde_json::Map::new(),
+            revision: self.revision().clone(),
+            constraints: Constraints::default(),
+        });
+        Ok(Permit { caller, server, subject, message, verdict, invocation })
+    }
+}
+
+fn is_a_look(action: &Action) -> bool {
+    match action {
+        Action::Initialize { .. }
+        | Action::EndSession
+        | Action::Notify(Notification::Initialized)
+        | Action::List(ListKind::Tools | ListKind::Resources | ListKind::Templates | ListKind::Prompts) => {
+            true
+        }
+        Action::List(ListKind::Tasks)
+        | Action::Notify(_)
+        | Action::Discover
+        | Action::Ping
+        | Action::CallTool(_)
+        | Action::ReadResource { .. }
+        | Action::Subscribe { .. }
+        | Action::Unsubscribe { .. }
+        | Action::GetPrompt { .. }
+        | Action::Complete(_)
+        | Action::SetLevel
+        | Action::Listen(_)
+        | Action::Task { .. }
+        | Action::Respond
+        | Action::OpenStream => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_look_lists_and_does_nothing_else() {
+        for kind in [ListKind::Tools, ListKind::Resources, ListKind::Templates, ListKind::Prompts] {
+            assert!(is_a_look(&Action::List(kind)));
+        }
+        let read = Action::ReadResource { uri: "file:///secret".to_owned() };
+        for other in
+            [read, Action::List(ListKind::Tasks), Action::Respond, Action::OpenStream, Action::SetLevel]
+        {
+            assert!(!is_a_look(&other), "{other:?}");
+        }
+    }
+}
