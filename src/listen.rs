@@ -30,7 +30,6 @@ use pingora::services::listening::Service;
 
 use crate::config::Listener;
 use crate::gateway::Gate;
-use crate::record::metrics::Lasting;
 use crate::refusal::Refusal;
 
 /// Buffers of a connection. Pingora's own hold 64 KiB for each, also while it is idle; a header and most answers go
@@ -114,7 +113,7 @@ impl ServerApp for Edge {
         let open = self.open.fetch_add(1, Ordering::Relaxed);
         let gateway = self.app.gate.current();
         let admitted = open < gateway.config().listen.limits.connections;
-        let _held = gateway.shared().metrics().begin(Lasting::Connection);
+        let _counted = gateway.shared().connected();
         drop(gateway); // a connection may outlive many generations
         let left = match admitted {
             true => self.app.process_new(stream, shutdown).await,

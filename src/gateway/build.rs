@@ -20,7 +20,7 @@ use crate::identify::problem::IdentityProblem;
 use crate::identify::session::Sessions;
 use crate::identify::url::ScopedUrls;
 use crate::name::{ServerName, TenantId};
-use crate::record::metrics::Metrics;
+use crate::record::metrics::{Held, Lasting, Metrics};
 use crate::record::trace::Sampler;
 use crate::record::{Record, RecordError};
 use crate::refusal::Refusal;
@@ -135,6 +135,11 @@ impl Shared {
     #[must_use]
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    /// Counts a connection until what is returned is dropped.
+    pub fn connected(&self) -> Held {
+        self.metrics.begin(Lasting::Connection)
     }
 
     /// How often policy was asked.
