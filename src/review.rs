@@ -278,6 +278,18 @@ impl From<Explanation> for Cell {
 }
 
 impl Cell {
+    /// What is not there at all.
+    fn nothing() -> Self {
+        Self {
+            outcome: Standing::Hidden,
+            rules: Vec::new(),
+            deny: Vec::new(),
+            constraints: Map::new(),
+            redact: Vec::new(),
+            failure: None,
+        }
+    }
+
     /// What there is to say beside how it stands, in words; empty where there is nothing.
     fn remark(&self) -> String {
         let constraints = self.constraints.iter().map(|(name, schema)| plain::constraint(name, schema));

@@ -4,6 +4,8 @@
 //! Whether one schema takes less than another cannot be told in general. A constraint or a mask that is added takes
 //! nothing but away; every other change of them may let a call pass that was refused before, so it is reviewed as one.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::review::{Cell, Entry, Matrix, What, Who};
@@ -72,17 +74,33 @@ fn widens(before: &Cell, after: &Cell) -> bool {
     !before.constraints.iter().all(kept) || !before.redact.iter().all(masked)
 }
 
-/// The cells that differ between two matrices of the same questions. Rules that have another name and allow the same
-/// change nothing.
+/// The cells that differ between two matrices. What only one of them asks about does not exist for anybody in the other.
+/// Rules that have another name and allow the same change nothing.
 #[must_use]
 pub fn changes(before: &Matrix, after: &Matrix) -> Vec<Change> {
-    let turned = |(before, after): (Entry<'_>, Entry<'_>)| {
-        let turn = Turn::of(before.cell, after.cell)?;
-        let (who, what) = (after.who.clone(), after.what.clone());
-        Some(Change { turn, who, what, before: before.cell.clone(), after: after.cell.clone() })
+    let mut cells: BTreeMap<_, (Option<Entry<'_>>, Option<Entry<'_>>)> = BTreeMap::new();
+    for entry in before.entries() {
+        cells.entry(key(&entry)).or_default().0 = Some(entry);
+    }
+    for entry in after.entries() {
+        cells.entry(key(&entry)).or_default().1 = Some(entry);
+    }
+    let turned = |(before, after): (Option<Entry<'_>>, Option<Entry<'_>>)| {
+        let Entry { who, what, .. } = after.or(before)?;
+        let cell = |entry: Option<Entry<'_>>| entry.map_or_else(Cell::nothing, |entry| entry.cell.clone());
+        let (before, after) = (cell(before), cell(after));
+        let turn = Turn::of(&before, &after)?;
+        Some(Change { turn, who: who.clone(), what: what.clone(), before, after })
     };
-    let mut changes: Vec<Change> = before.entries().zip(after.entries()).filter_map(turned).collect();
+    let mut changes: Vec<Change> = cells.into_values().filter_map(turned).collect();
     // Stable: within a turn it stays who by who.
     changes.sort_by_key(|change| change.turn);
     changes
+}
+
+type Key<'a> = (&'a str, &'a str, u8, &'a str);
+
+fn key<'a>(entry: &Entry<'a>) -> Key<'a> {
+    let (server, kind, name) = entry.what.key();
+    (&entry.who.name, server, kind, name)
 }

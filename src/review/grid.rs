@@ -62,8 +62,7 @@ impl Notes {
         let word = match cell.outcome {
             Standing::Allowed | Standing::Constrained => "yes",
             Standing::Refused => "no",
-            // Why it is hidden is the policy's affair; the machine-readable forms have it.
-            Standing::Hidden => return "-".to_owned(),
+            Standing::Hidden => "-",
             Standing::Failed => "error",
         };
         match cell.remark() {

@@ -27,7 +27,7 @@ enum Review {
     Unexpected,
 }
 
-/// The groups of a report: a title, and which turns are in it.
+/// The groups of a report, what is newly allowed first: a title, and which turns are in it.
 const GROUPS: [(&str, &[Turn]); 3] = [
     ("Newly allowed", &[Turn::Allowed, Turn::Widened]),
     ("Newly refused", &[Turn::Refused]),
@@ -122,8 +122,8 @@ impl Report {
             markdown::row(&mut text, head.iter().map(|_| "---".to_owned()));
             for (change, review) in group {
                 let names = [name_of(change), server_of(change), label_of(change)];
-                let cells = [&change.before, &change.after].map(|cell| markdown::words(&said(cell)));
-                let last = review.suffix().trim().to_owned();
+                let cells = [&change.before, &change.after].map(marked);
+                let last = review.mark().to_owned();
                 let names = names.iter().map(|name| markdown::code(name));
                 markdown::row(&mut text, names.chain(cells).chain([last]));
             }
@@ -171,6 +171,25 @@ impl Review {
             Self::Expected => "  (expected)",
             Self::Unexpected => "  NOT EXPECTED",
         }
+    }
+
+    fn mark(self) -> &'static str {
+        match self {
+            Self::Needless => "",
+            Self::Expected => "expected",
+            Self::Unexpected => "**not expected**",
+        }
+    }
+}
+
+/// As [`said`], for Markdown.
+fn marked(cell: &Cell) -> String {
+    let outcome = if cell.outcome.allows() { "allowed" } else { cell.outcome.as_str() };
+    let rules = cell.rules.iter().map(|rule| markdown::code(rule)).collect::<Vec<_>>().join(", ");
+    let by = if rules.is_empty() { String::new() } else { format!(" by {rules}") };
+    match cell.remark() {
+        remark if remark.is_empty() => format!("{outcome}{by}"),
+        remark => format!("{outcome}{by}: {}", markdown::code(&remark)),
     }
 }
 

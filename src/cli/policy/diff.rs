@@ -1,10 +1,11 @@
 //! `portcullis policy diff`: what a change of policy lets whom do.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 
-use super::matrix::{Ask, Stop, ask, load};
+use super::matrix::{Ask, Stop, ask, circumstances, load};
 use crate::cli::{Console, Exit, Failure, Output};
 use crate::config::Config;
 use crate::decide::{Decide, Names, PolicyProblem, Written};
@@ -14,12 +15,15 @@ use crate::review::{Expected, changes};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Diff {
-    /// The policies before: a directory, or a git revision of the configured policy directory
+    /// The policies before: a directory, or a git revision of the configured policy directory (`git:REV` is never a directory)
     before: String,
     /// The policies after: likewise
     after: String,
     #[command(flatten)]
     ask: Ask,
+    /// The configuration before, where servers, tags, tools or accounts change as well
+    #[arg(long, value_name = "FILE")]
+    before_config: Option<PathBuf>,
     /// What may become allowed: a YAML list of {who, server, tool}, where `*` stands for any text
     #[arg(long, value_name = "FILE")]
     expected: Option<PathBuf>,
@@ -60,6 +64,7 @@ impl Diff {
 
     fn report(&self, console: &mut Console<'_>) -> Result<Report, Stop> {
         let config = console.config(&self.ask.file.config)?;
+        let other = self.before_config.as_ref().map(|file| console.config(file)).transpose()?;
         let expected = match &self.expected {
             Some(file) => Expected::read(&Written::read(file)?)?,
             None => Expected::default(),
@@ -67,8 +72,13 @@ impl Diff {
         let (before, after) = (Side::load(&self.before, &config)?, Side::load(&self.after, &config)?);
         let names = before.names.and(after.names);
         let questions = self.ask.questions(&config, &names, console)?;
-        let was = ask("before", &before.decide, &questions, console);
-        let is = ask("after", &after.decide, &questions, console);
+        let asked_before = match &other {
+            Some(config) => self.ask.questions(config, &names, console)?,
+            None => Arc::clone(&questions),
+        };
+        let now = circumstances(console);
+        let was = ask(&before.decide, &asked_before, &now, console);
+        let is = ask(&after.decide, &questions, &now, console);
         Ok(Report::new((&before.name, &after.name), &questions, changes(&was, &is), &expected))
     }
 
@@ -111,10 +121,23 @@ impl Side {
 
 impl Place {
     fn find(written: &str, policies: &Path) -> Result<Self, Failure> {
-        if Path::new(written).is_dir() {
-            return Ok(Self::Directory(written.into()));
+        let (revision, only) = match written.strip_prefix("git:") {
+            Some(revision) => (revision, true),
+            None => (written, false),
+        };
+        let directory = Path::new(written);
+        if !only && directory.is_dir() {
+            // Whoever may add a directory must not thereby stand in for a revision of the same name.
+            let plain = directory.components().all(|part| matches!(part, Component::Normal(_)));
+            return match plain && Checkout::of(revision, policies).is_ok() {
+                false => Ok(Self::Directory(directory.to_owned())),
+                true => Err(Failure::new(
+                    format!("`{written}` is a directory, and a git revision too"),
+                    format!("write `./{written}` for the one, `git:{written}` for the other"),
+                )),
+            };
         }
-        let checkout = Checkout::of(written, policies).map_err(|why| {
+        let checkout = Checkout::of(revision, policies).map_err(|why| {
             let hint = match &why {
                 BadRevision::NoGit(_) => "install git, or name two directories",
                 BadRevision::NoRepository { .. } => "keep the policies in git, or name two directories",
@@ -142,6 +165,7 @@ impl Place {
         match self {
             Self::Directory(_) => written.to_owned(),
             Self::Revision(checkout) => {
+                let written = written.trim_start_matches("git:");
                 let short: String = checkout.commit().chars().take(12).collect();
                 if checkout.commit().starts_with(written) { short } else { format!("{written} ({short})") }
             }

@@ -102,7 +102,8 @@ impl MatrixCommand {
         let decide = load(&config, &config.policy.directory)?;
         let names = Decide::names(&config.policy.directory)?;
         let questions = self.ask.questions(&config, &names, console)?;
-        Ok(ask("matrix", &decide, &questions, console))
+        let now = circumstances(console);
+        Ok(ask(&decide, &questions, &now, console))
     }
 
     fn show(&self, matrix: &Matrix, console: &mut Console<'_>) {
@@ -176,14 +177,9 @@ pub(in crate::cli) fn load(config: &Config, directory: &Path) -> Result<Decide, 
     Decide::load(&Policy { directory: directory.to_owned(), timeout, cache: KEPT })
 }
 
-/// Asks everything, with a line of progress on a terminal.
-pub(in crate::cli) fn ask(
-    what: &str,
-    decide: &Decide,
-    questions: &Arc<Questions>,
-    console: &mut Console<'_>,
-) -> Matrix {
-    let circumstances = Circumstances {
+/// The circumstances of every question: those of a call from this machine now.
+pub(in crate::cli) fn circumstances(console: &Console<'_>) -> Circumstances {
+    Circumstances {
         invocation: Invocation::new(),
         time: console.env.now(),
         source_ip: IpAddr::from([127, 0, 0, 1]),
@@ -191,26 +187,35 @@ pub(in crate::cli) fn ask(
         client: None,
         workflow: None,
         rate_remaining: None,
-    };
+    }
+}
+
+/// Asks everything, with a line of progress on a terminal.
+pub(in crate::cli) fn ask(
+    decide: &Decide,
+    questions: &Arc<Questions>,
+    circumstances: &Circumstances,
+    console: &mut Console<'_>,
+) -> Matrix {
     let all = questions.callers();
     let watched = std::io::stderr().is_terminal();
     let mut progress = |done: usize| {
         if watched {
-            let _ = write!(console.err, "\r{}", bar(what, done, all)).and_then(|()| console.err.flush());
+            let _ = write!(console.err, "\r{}", bar(done, all)).and_then(|()| console.err.flush());
         }
     };
     progress(0);
-    let matrix = Matrix::ask(decide, questions, &circumstances, &mut progress);
+    let matrix = Matrix::ask(decide, questions, circumstances, &mut progress);
     if watched {
         let _ = write!(console.err, "\r\u{1b}[K");
     }
     matrix
 }
 
-fn bar(what: &str, done: usize, all: usize) -> String {
+fn bar(done: usize, all: usize) -> String {
     const WIDE: usize = 30;
     let full = (done * WIDE).checked_div(all).unwrap_or(WIDE);
-    format!("{what} [{}{}] {done}/{all} callers", "#".repeat(full), " ".repeat(WIDE.saturating_sub(full)))
+    format!("asking [{}{}] {done}/{all} callers", "#".repeat(full), " ".repeat(WIDE.saturating_sub(full)))
 }
 
 fn width(console: &Console<'_>) -> usize {

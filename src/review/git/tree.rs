@@ -8,7 +8,7 @@ use crate::review::git::BadRevision;
 const DEPTH: usize = 16;
 
 /// How many links a directory may have, counted wherever they are met: a circle ends here.
-const MOST_LINKS: usize = 1000;
+const MOST_LINKS: usize = 64;
 
 /// Every path of a revision.
 #[derive(Debug)]
