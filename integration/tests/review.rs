@@ -173,7 +173,7 @@ fn the_matrix_has_a_form_for_each_reader() {
         assert!(output.status.success(), "{output:?}");
         text(&output.stdout)
     };
-    assert!(form("table").contains("[2] region = {caller.region}; masks /margin, /rows/*/margin"));
+    assert!(form("table").contains("] region = {caller.region}; masks /margin, /rows/*/margin"));
     assert!(form("markdown").contains("| `run_suiteql` | yes | - |"));
     assert!(form("csv").starts_with("tenant,who,server,kind,name,operation,outcome,"));
     let json: Value = serde_json::from_str(&form("json")).expect("JSON");

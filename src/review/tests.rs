@@ -43,9 +43,10 @@ struct House {
 impl House {
     fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
+        std::fs::create_dir(directory.path().join("policies")).unwrap();
         let file = directory.path().join("portcullis.yaml");
         let config = json!({
-            "servers": {"erp": {"url": "http://127.0.0.1:9/mcp", "tools": [{"name": "close_book"}]}},
+            "servers": {"erp": {"url": "http://127.0.0.1:9/mcp", "tools": [{"name": "close_book", "operation": "close"}]}},
             "accounts": [{"tenant": "acme", "server": "erp"}],
         });
         std::fs::write(&file, config.to_string()).unwrap();
@@ -161,7 +162,7 @@ fn a_cell_is_what_a_list_of_the_gate_shows() {
 #[test]
 fn a_condition_on_the_caller_shows_as_what_it_asks_for() {
     let table = table::table(&House::new().matrix(ROLES, &TOOLS), 80);
-    assert!(table.contains("[1] region = {caller.region}; masks /margin"), "{table}");
+    assert!(table.contains("] region = {caller.region}; masks /margin"), "{table}");
     assert!(table.contains("no_deletion: ask the | service desk"), "{table}");
 }
 
