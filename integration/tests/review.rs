@@ -163,6 +163,13 @@ fn a_change_of_configuration_that_opens_a_tool_is_seen_too() {
     let (code, report) = company.diff(&["before", "before", "--before-config", "before.yaml"]);
     assert_eq!(code, Some(2), "{report}");
     assert!(allowed(&report).contains(&("acme/regional-manager", "run_suiteql")), "{report}");
+    // A laxer policy that was there all along opens what it opens once it is named.
+    company.0.write("lax/authz.rego", "package mcp.authz\n\nallow := true\n");
+    company.commit("lax");
+    company.0.write("portcullis.yaml", &config.replace("policies: policies", "policies: lax"));
+    let (code, report) = company.diff(&["lax", "lax", "--before-config", "before.yaml"]);
+    assert_eq!(code, Some(2), "{report}");
+    assert!(allowed(&report).contains(&("acme/(no role)", "delete_netsuite_record")), "{report}");
 }
 
 #[test]

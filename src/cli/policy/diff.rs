@@ -21,7 +21,7 @@ pub(in crate::cli) struct Diff {
     after: String,
     #[command(flatten)]
     ask: Ask,
-    /// The configuration before, where servers, tags, tools or accounts change as well
+    /// The configuration before, where servers, tags, tools, accounts or the policies' directory change as well
     #[arg(long, value_name = "FILE")]
     before_config: Option<PathBuf>,
     /// What may become allowed: a YAML list of {who, server, tool}, where `*` stands for any text
@@ -69,7 +69,8 @@ impl Diff {
             Some(file) => Expected::read(&Written::read(file)?)?,
             None => Expected::default(),
         };
-        let (before, after) = (Side::load(&self.before, &config)?, Side::load(&self.after, &config)?);
+        let before = Side::load(&self.before, other.as_ref().unwrap_or(&config))?;
+        let after = Side::load(&self.after, &config)?;
         let names = before.names.and(after.names);
         let questions = self.ask.questions(&config, &names, console)?;
         let asked_before = match &other {

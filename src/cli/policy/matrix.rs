@@ -27,9 +27,9 @@ const KEPT: usize = 1024;
 pub(in crate::cli) struct Ask {
     #[command(flatten)]
     pub(in crate::cli) file: ConfigFile,
-    /// What the servers offer, as `portcullis catalogue pull` writes it; without it only tools that are named exactly are asked about
+    /// What the servers offer, as `portcullis catalogue pull` writes it; repeat for more. Without it only tools that are named exactly are asked about
     #[arg(long, value_name = "FILE")]
-    catalogue: Option<PathBuf>,
+    catalogue: Vec<PathBuf>,
     /// Callers in a YAML list of {name, tenant, user, agent, roles, groups, attributes}, instead of every role
     #[arg(long, value_name = "FILE")]
     callers: Option<PathBuf>,
@@ -130,13 +130,7 @@ impl Ask {
         names: &Names,
         console: &mut Console<'_>,
     ) -> Result<Arc<Questions>, Stop> {
-        let found = match &self.catalogue {
-            Some(file) => Found::in_catalogue(file, config).map_err(|why| {
-                let what = format!("{}: {why}", file.display());
-                Failure::new(what, "make one with `portcullis catalogue pull`")
-            })?,
-            None => Found::named(config, names),
-        };
+        let found = self.found(config, names)?;
         found.notes.iter().for_each(|note| console.note(format_args!("note: {note}")));
         let who = match &self.callers {
             Some(file) => Who::named(&Written::read(file)?)?,
@@ -155,6 +149,23 @@ impl Ask {
             )
             .into()),
         }
+    }
+
+    /// Everything that some catalogue has: what is gone from the newest one may still be there.
+    fn found(&self, config: &Config, names: &Names) -> Result<Found, Failure> {
+        if self.catalogue.is_empty() {
+            return Ok(Found::named(config, names));
+        }
+        let mut all = Found::default();
+        for file in &self.catalogue {
+            let found = Found::in_catalogue(file, config).map_err(|why| {
+                let what = format!("{}: {why}", file.display());
+                Failure::new(what, "make one with `portcullis catalogue pull`")
+            })?;
+            all.what.extend(found.what);
+            all.notes.extend(found.notes);
+        }
+        Ok(all)
     }
 
     fn tenant(&self, who: &[Who]) -> Result<Option<TenantId>, Failure> {
