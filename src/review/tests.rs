@@ -1,4 +1,4 @@
-//! A small company: one tenant with an account at `erp`, another one with none.
+//! Two companies: one has an account at `erp`, the other one at `crm`.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -46,8 +46,11 @@ impl House {
         std::fs::create_dir(directory.path().join("policies")).unwrap();
         let file = directory.path().join("portcullis.yaml");
         let config = json!({
-            "servers": {"erp": {"url": "http://127.0.0.1:9/mcp", "tools": [{"name": "close_book", "operation": "close"}]}},
-            "accounts": [{"tenant": "acme", "server": "erp"}],
+            "servers": {
+                "erp": {"url": "http://127.0.0.1:9/mcp", "tools": [{"name": "close_book", "operation": "close"}]},
+                "crm": {"url": "http://127.0.0.1:9/mcp"},
+            },
+            "accounts": [{"tenant": "acme", "server": "erp"}, {"tenant": "globex", "server": "crm"}],
         });
         std::fs::write(&file, config.to_string()).unwrap();
         Self { config: Config::load(&file, &Nothing).unwrap().0, directory }
@@ -79,7 +82,10 @@ impl House {
 
     fn offered(&self, tools: &[&str]) -> Vec<What> {
         let tools: Vec<Value> = tools.iter().map(|name| json!({"name": name, "inputSchema": {}})).collect();
-        let text = json!({"servers": {"erp": {"tools": tools, "prompts": [{"name": "letter"}]}}});
+        let text = json!({"servers": {
+            "erp": {"tools": tools, "prompts": [{"name": "letter"}]},
+            "crm": {"tools": [{"name": "list_leads", "inputSchema": {}}]},
+        }});
         let file = self.write("catalogue.json", &text.to_string());
         Found::in_catalogue(&file, &self.config).unwrap().what
     }
@@ -129,13 +135,19 @@ fn every_role_is_asked_about_every_tool_and_whoever_has_none_as_well() {
     assert_eq!(outcome(&matrix, "acme/boss", "create_order"), Some(Standing::Allowed));
     assert_eq!(outcome(&matrix, "acme/boss", "delete_order"), Some(Standing::Hidden));
     assert_eq!(outcome(&matrix, "acme/(no role)", "list_orders"), Some(Standing::Hidden));
-    assert_eq!(matrix.entries().count(), 3 * 4);
+    assert_eq!(matrix.entries().filter(|entry| entry.what.server.name.as_str() == "erp").count(), 3 * 4);
 }
 
 #[test]
-fn a_tenant_without_an_account_reaches_nothing() {
-    let matrix = House::new().matrix(ROLES, &TOOLS);
-    assert!(matrix.entries().all(|entry| entry.who.caller.tenant.as_str() == "acme"));
+fn a_tenant_reaches_only_the_servers_at_which_it_has_an_account() {
+    let house = House::new();
+    let matrix = house.matrix(ROLES, &TOOLS);
+    let reached: std::collections::BTreeSet<_> = matrix
+        .entries()
+        .map(|entry| (entry.who.caller.tenant.as_str(), entry.what.server.name.as_str()))
+        .collect();
+    assert_eq!(reached.into_iter().collect::<Vec<_>>(), [("acme", "erp"), ("globex", "crm")]);
+    assert_eq!(outcome(&matrix, "globex/spy", "list_leads"), Some(Standing::Allowed));
 }
 
 #[test]
@@ -210,7 +222,7 @@ fn without_a_catalogue_exact_names_are_asked_about() {
     let found = Found::named(&house.config, &names);
     let mut tools: Vec<_> = found.what.iter().map(What::name).collect();
     tools.sort_unstable();
-    assert_eq!((tools, found.notes.len()), (vec!["close_book", "get_order"], 1));
+    assert_eq!((tools, found.notes.len()), (vec!["close_book", "get_order", "get_order"], 1));
 }
 
 #[test]
