@@ -167,7 +167,7 @@ fn a_change_of_configuration_that_opens_a_tool_is_seen_too() {
     company.0.write("lax/authz.rego", "package mcp.authz\n\nallow := true\n");
     company.commit("lax");
     company.0.write("portcullis.yaml", &config.replace("policies: policies", "policies: lax"));
-    let (code, report) = company.diff(&["lax", "lax", "--before-config", "before.yaml"]);
+    let (code, report) = company.diff(&["git:lax", "git:lax", "--before-config", "before.yaml"]);
     assert_eq!(code, Some(2), "{report}");
     assert!(allowed(&report).contains(&("acme/(no role)", "delete_netsuite_record")), "{report}");
 }
