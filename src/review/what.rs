@@ -53,11 +53,19 @@ struct Offer<'a> {
     #[serde(default)]
     resources: Vec<Resource>,
     #[serde(default)]
+    templates: Vec<Template>,
+    #[serde(default)]
     prompts: Vec<Prompt>,
 }
 
 #[derive(Deserialize)]
 struct Resource {
+    uri: String,
+}
+
+#[derive(Deserialize)]
+struct Template {
+    #[serde(rename = "uriTemplate")]
     uri: String,
 }
 
@@ -115,8 +123,9 @@ impl Found {
             self.note(format!("{unread} tools of `{}` have no name that the gate would pass", server.name));
         }
         let tools = learned.into_iter().flatten().map(|listed| Subject::Tool(Arc::clone(&listed.tool)));
-        let resources =
-            offer.resources.iter().map(|resource| Subject::Resource(resource.uri.as_str().into()));
+        let uris = offer.resources.iter().map(|resource| &resource.uri);
+        let uris = uris.chain(offer.templates.iter().map(|template| &template.uri));
+        let resources = uris.map(|uri| Subject::Resource(uri.as_str().into()));
         let prompts = offer.prompts.iter().map(|prompt| Subject::Prompt(prompt.name.as_str().into()));
         let all = tools.chain(resources).chain(prompts);
         self.what.extend(all.map(|subject| What { server: Arc::clone(server), subject }));
