@@ -19,6 +19,7 @@ mod explain;
 mod fit;
 mod inspect;
 mod key;
+mod names;
 mod paths;
 mod problem;
 mod rates;
@@ -27,6 +28,7 @@ mod rego;
 mod settled;
 mod trial;
 pub mod watch;
+mod written;
 mod yaml;
 
 #[cfg(test)]
@@ -46,8 +48,10 @@ use crate::refusal::Refusal;
 
 pub use engine::Decide;
 pub use explain::{Explanation, Outcome};
+pub use names::Names;
 pub use problem::PolicyProblem;
 pub use rego::Tested;
+pub use written::Written;
 
 /// What a message is about, as policy sees it.
 #[derive(Debug, Clone)]

@@ -33,6 +33,7 @@ pub mod name;
 pub mod record;
 pub mod refusal;
 pub mod respond;
+pub mod review;
 pub mod run;
 pub mod secret;
 pub mod store;

@@ -1,4 +1,7 @@
-//! `portcullis policy`: test policies, and ask them.
+//! `portcullis policy`: test policies, ask them, and see them as a whole.
+
+mod diff;
+mod matrix;
 
 use std::fmt::Write;
 use std::net::IpAddr;
@@ -26,6 +29,10 @@ pub(super) enum PolicyCommand {
     },
     /// Ask whether a call would be allowed, and by which rules; exit 2 when denied
     Explain(Box<Explain>),
+    /// Show who may do what: every role or caller against every tool
+    Matrix(Box<matrix::MatrixCommand>),
+    /// Show what a change of policy lets whom do; exit 2 where that is more than was expected
+    Diff(Box<diff::Diff>),
 }
 
 /// The call that is asked about.
@@ -77,6 +84,8 @@ impl PolicyCommand {
                 let config = console.config(&question.file.config)?;
                 explain(&config, &question, console)
             }
+            Self::Matrix(command) => command.run(console),
+            Self::Diff(command) => command.run(console),
         }
     }
 }

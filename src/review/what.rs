@@ -1,0 +1,146 @@
+//! What is asked about: every tool, resource and prompt of a catalogue file, or the tools that are named exactly.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::catalogue::{Catalogue, Page, Tool};
+use crate::config::{Config, Server};
+use crate::decide::{Names, Subject};
+use crate::name::{BadName, ServerName, TenantId, ToolName};
+use crate::review::What;
+
+/// What a pattern has and a name has not.
+const PATTERN: [char; 6] = ['*', '?', '[', ']', '{', '}'];
+
+/// A catalogue file that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum BadCatalogue {
+    /// It cannot be read.
+    #[error("the catalogue cannot be read: {0}")]
+    Unreadable(#[from] std::io::Error),
+    /// It is not what `portcullis catalogue pull` writes.
+    #[error("it is no catalogue: {0}")]
+    NoCatalogue(#[from] serde_json::Error),
+    /// Nothing can be learned under this name.
+    #[error("the catalogue cannot be read: {0}")]
+    Name(#[from] BadName),
+}
+
+/// What was found to ask about.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// All of it.
+    pub what: Vec<What>,
+    /// What the reader should know of it.
+    pub notes: Vec<String>,
+}
+
+/// The file: what each server offers, as its own lists say it.
+#[derive(Deserialize)]
+struct File<'a> {
+    #[serde(borrow)]
+    servers: BTreeMap<String, Offer<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Offer<'a> {
+    #[serde(borrow, default)]
+    tools: Vec<&'a RawValue>,
+    #[serde(default)]
+    resources: Vec<Resource>,
+    #[serde(default)]
+    templates: Vec<Template>,
+    #[serde(default)]
+    prompts: Vec<Prompt>,
+}
+
+#[derive(Deserialize)]
+struct Resource {
+    uri: String,
+}
+
+#[derive(Deserialize)]
+struct Template {
+    #[serde(rename = "uriTemplate")]
+    uri: String,
+}
+
+#[derive(Deserialize)]
+struct Prompt {
+    name: String,
+}
+
+impl Found {
+    /// Everything that a catalogue file says configured servers offer.
+    ///
+    /// # Errors
+    /// It cannot be read, or is no catalogue.
+    pub fn in_catalogue(file: &Path, config: &Config) -> Result<Self, BadCatalogue> {
+        let text = std::fs::read_to_string(file)?;
+        let written: File<'_> = serde_json::from_str(&text)?;
+        let mut found = Self::default();
+        for (name, offer) in &written.servers {
+            match ServerName::parse(name).ok().and_then(|name| config.servers.get(&name)) {
+                Some(server) => found.offered(server, offer)?,
+                None => found.note(format!("the catalogue's server `{name}` is not configured: left out")),
+            }
+        }
+        for name in config.servers.keys().filter(|name| !written.servers.contains_key(name.as_str())) {
+            found.note(format!("the catalogue does not have the configured server `{name}`"));
+        }
+        Ok(found)
+    }
+
+    /// The tools that the configuration and the policies' grants name exactly.
+    #[must_use]
+    pub fn named(config: &Config, names: &Names) -> Self {
+        let mut found = Self::default();
+        for server in config.servers.values() {
+            let configured = server.tools.iter().map(|rule| rule.pattern.glob().glob());
+            let exact = configured.filter(|name| !name.contains(PATTERN));
+            let mut tools: Vec<ToolName> = exact.filter_map(|name| ToolName::parse(name).ok()).collect();
+            let granted = names.tools.iter().filter(|(term, _)| is_meant(server, term));
+            tools.extend(granted.map(|(_, tool)| tool.clone()));
+            for tool in tools {
+                let subject = Subject::Tool(Arc::new(Tool::named(server, tool)));
+                found.what.push(What { server: Arc::clone(server), subject });
+            }
+        }
+        found.note("without a catalogue only tools that are named exactly are asked about; patterns cannot be expanded: `portcullis catalogue pull` makes one for --catalogue".to_owned());
+        found
+    }
+
+    fn offered(&mut self, server: &Arc<Server>, offer: &Offer<'_>) -> Result<(), BadName> {
+        // The tools are read as the gate reads them from a server's list; whose list it is does not matter here.
+        let (reader, page) = (Catalogue::default(), Page { tools: &offer.tools, first: true, last: true });
+        let learned = reader.learn(&TenantId::parse("catalogue")?, server, &page);
+        let unread = learned.iter().filter(|listed| listed.is_none()).count();
+        if unread > 0 {
+            self.note(format!("{unread} tools of `{}` have no name that the gate would pass", server.name));
+        }
+        let tools = learned.into_iter().flatten().map(|listed| Subject::Tool(Arc::clone(&listed.tool)));
+        let uris = offer.resources.iter().map(|resource| &resource.uri);
+        let uris = uris.chain(offer.templates.iter().map(|template| &template.uri));
+        let resources = uris.map(|uri| Subject::Resource(uri.as_str().into()));
+        let prompts = offer.prompts.iter().map(|prompt| Subject::Prompt(prompt.name.as_str().into()));
+        let all = tools.chain(resources).chain(prompts);
+        self.what.extend(all.map(|subject| What { server: Arc::clone(server), subject }));
+        Ok(())
+    }
+
+    fn note(&mut self, note: String) {
+        self.notes.push(note);
+    }
+}
+
+/// Whether a grant's word for servers means this one.
+fn is_meant(server: &Server, term: &str) -> bool {
+    match term.strip_prefix("tag:") {
+        Some(tag) => server.tags.iter().any(|own| **own == *tag),
+        None => term == "*" || term == server.name.as_str(),
+    }
+}
