@@ -11,6 +11,7 @@
 
 mod builtin;
 mod bundle;
+mod cases;
 mod check;
 mod constraint;
 mod contract;
@@ -18,6 +19,7 @@ mod engine;
 mod explain;
 mod fit;
 mod key;
+mod outline;
 mod paths;
 mod problem;
 mod rates;
@@ -43,10 +45,12 @@ use crate::identify::Caller;
 use crate::name::{Invocation, Revision};
 use crate::refusal::Refusal;
 
+pub use cases::Servers;
 pub use engine::Decide;
 pub use explain::{Explanation, Outcome};
 pub use problem::PolicyProblem;
-pub use rego::Tested;
+pub use rego::{Coverage, Covered, Stop, Tested};
+pub use trial::{Trials, Wanted};
 
 /// What a message is about, as policy sees it.
 #[derive(Debug, Clone)]

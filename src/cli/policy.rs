@@ -1,5 +1,7 @@
 //! `portcullis policy`: test policies, and ask them.
 
+mod test;
+
 use std::fmt::Write;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -7,23 +9,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::url::attribute;
 use super::{ConfigFile, Console, Exit, Failure};
 use crate::catalogue::Tool;
 use crate::config::{Config, Policy, Server, Static};
-use crate::decide::{Circumstances, Decide, Explanation, Outcome, PolicyProblem, Question, Subject, Tested};
+use crate::decide::{Circumstances, Decide, Explanation, Outcome, PolicyProblem, Question, Subject};
 use crate::identify::{Imagined, Proof};
 use crate::name::{AgentId, BadName, Invocation, ServerName, TenantId, ToolName, UserId};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum PolicyCommand {
-    /// Run the tests in a policy directory
-    Test {
-        /// The policies
-        directory: PathBuf,
-    },
+    /// Run the tests and cases in a policy directory
+    Test(test::Test),
     /// Ask whether a call would be allowed, and by which rules; exit 2 when denied
     Explain(Box<Explain>),
 }
@@ -72,7 +71,7 @@ pub(super) struct JsonObject(
 impl PolicyCommand {
     pub(super) fn run(self, console: &mut Console<'_>) -> Result<Exit, Failure> {
         match self {
-            Self::Test { directory } => Ok(test(directory, console)),
+            Self::Test(test) => test.run(console),
             Self::Explain(question) => {
                 let config = console.config(&question.file.config)?;
                 explain(&config, &question, console)
@@ -84,33 +83,6 @@ impl PolicyCommand {
 /// A policy directory by itself.
 pub(super) fn alone(directory: PathBuf) -> Policy {
     Policy { directory, timeout: Duration::from_millis(20), cache: 0 }
-}
-
-/// Runs the policies' tests; `Exit::Failed` where one fails, `Exit::Invalid` where the policies cannot be loaded at all.
-fn test(directory: PathBuf, console: &mut Console<'_>) -> Exit {
-    let tested = match Decide::test(&directory) {
-        Ok(tested) => tested,
-        Err(problems) => return invalid(&problems, console),
-    };
-    let failed = tested.iter().filter(|test| test.problem.is_some()).count();
-    if failed == 0
-        && let Err(problems) = Decide::load(&alone(directory))
-    {
-        return invalid(&problems, console);
-    }
-    let each =
-        |test: &Tested| json!({"file": test.file, "name": test.name, "passed": test.problem.is_none()});
-    let value = json!({"passed": tested.len() - failed, "failed": failed, "tests": tested.iter().map(each).collect::<Vec<_>>()});
-    let mut text = String::new();
-    for test in &tested {
-        let _ = match &test.problem {
-            None => writeln!(text, "pass  {}", test.name),
-            Some(problem) => writeln!(text, "FAIL  {}\n      {problem}", test.name),
-        };
-    }
-    let _ = write!(text, "{} passed, {failed} failed", tested.len() - failed);
-    console.data(&value, &text);
-    if failed == 0 { Exit::Done } else { Exit::Failed }
 }
 
 fn invalid(problems: &[PolicyProblem], console: &mut Console<'_>) -> Exit {
