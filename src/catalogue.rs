@@ -130,6 +130,12 @@ impl Tool {
         Self::described(server, name, None)
     }
 
+    /// What it does, as one says it: `create a purchase order`; `None` where its name does not begin with a known verb.
+    #[must_use]
+    pub fn spoken(&self, server: &Server) -> Option<String> {
+        operation::spoken(server, &self.name)
+    }
+
     /// The same tool, as it would be if that were said of it: its operation, its tags.
     #[must_use]
     pub fn said(mut self, operation: Option<&str>, tags: Option<Vec<Arc<str>>>) -> Self {

@@ -47,7 +47,7 @@ use crate::refusal::Refusal;
 
 pub use cases::Servers;
 pub use engine::Decide;
-pub use explain::{Explanation, Outcome};
+pub use explain::{Detail, Explanation, Miss, Outcome, Why};
 pub use problem::PolicyProblem;
 pub use rego::{Coverage, Covered, Stop, Tested};
 pub use trial::{Trials, Wanted};

@@ -9,13 +9,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::url::attribute;
 use super::{ConfigFile, Console, Exit, Failure};
 use crate::catalogue::Tool;
 use crate::config::{Config, Policy, Server, Static};
-use crate::decide::{Circumstances, Decide, Explanation, Outcome, PolicyProblem, Question, Subject};
+use crate::decide::{
+    Circumstances, Decide, Detail, Explanation, Outcome, PolicyProblem, Question, Subject, Why,
+};
 use crate::identify::{Imagined, Proof};
 use crate::name::{AgentId, BadName, Invocation, ServerName, TenantId, ToolName, UserId};
 
@@ -61,6 +64,14 @@ pub(super) struct Explain {
     pub(super) arguments: Option<JsonObject>,
 }
 
+/// An explanation with its reasons.
+#[derive(Serialize)]
+struct Answered<'a> {
+    #[serde(flatten)]
+    explanation: &'a Explanation,
+    why: &'a Why,
+}
+
 /// A JSON object from the command line.
 #[derive(Debug, Clone)]
 pub(super) struct JsonObject(
@@ -103,7 +114,7 @@ fn explain(config: &Config, asked: &Explain, console: &mut Console<'_>) -> Resul
     let arguments = asked.arguments.as_ref().map(|given| serde_json::value::to_raw_value(&given.0));
     let arguments = arguments.transpose().map_err(|why| Failure::new(why.to_string(), "write JSON"))?;
     let caller = Imagined::new(&asked.who()?, Proof::ApiKey);
-    let explanation = policy.explain(&Question {
+    let question = Question {
         caller: caller.caller(),
         server: &server,
         method: "tools/call",
@@ -118,8 +129,10 @@ fn explain(config: &Config, asked: &Explain, console: &mut Console<'_>) -> Resul
             workflow: None,
             rate_remaining: None,
         },
-    });
-    console.data(&explanation, &told(&explanation));
+    };
+    let explanation = policy.explain(&question);
+    let why = policy.why(&question, &explanation);
+    console.data(&Answered { explanation: &explanation, why: &why }, &told(&explanation, &why, Detail::Whole));
     Ok(match explanation.outcome {
         Outcome::Allowed => Exit::Done,
         Outcome::Denied | Outcome::Hidden => Exit::Denied,
@@ -160,17 +173,18 @@ fn no_name(what: &str, text: &str, why: &BadName) -> Failure {
     Failure::new(format!("`{text}` cannot be the name of a {what}: {why}"), format!("name a {what}"))
 }
 
-fn told(explanation: &Explanation) -> String {
-    let mut text = match explanation.outcome {
+/// The question in words: one sentence, then what it rests on.
+fn told(explanation: &Explanation, why: &Why, detail: Detail) -> String {
+    let mut text = why.sentence.clone();
+    let mut row = |what: &str, value: &dyn std::fmt::Display| {
+        let _ = write!(text, "\n{what:<12}{value}");
+    };
+    row("decision", &match explanation.outcome {
         Outcome::Allowed => "allowed",
         Outcome::Denied => "denied: the caller sees the tool, and its call is refused with the reason",
         Outcome::Hidden => "hidden: for this caller the tool does not exist",
         Outcome::Failed => "failed: policy could not decide, which refuses",
-    }
-    .to_owned();
-    let mut row = |what: &str, value: &dyn std::fmt::Display| {
-        let _ = write!(text, "\n{what:<12}{value}");
-    };
+    });
     explanation.rules.iter().for_each(|rule| row("rule", rule));
     for (code, message) in &explanation.deny {
         row("deny", &format_args!("{}: {message}", code.as_deref().unwrap_or("denied")));
@@ -182,6 +196,7 @@ fn told(explanation: &Explanation) -> String {
     explanation.redact.iter().for_each(|pointer| row("mask", pointer));
     explanation.refusal.iter().for_each(|why| row("refused", why));
     explanation.failure.iter().for_each(|why| row("failure", why));
+    why.lines(detail).iter().for_each(|(what, line)| row(what, line));
     row("policy", &explanation.revision);
     text
 }

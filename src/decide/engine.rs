@@ -277,6 +277,10 @@ impl Decide {
         );
     }
 
+    pub(in crate::decide) fn rego(&self) -> &Rego {
+        &self.rego
+    }
+
     /// How many verdicts are kept.
     #[cfg(test)]
     pub(in crate::decide) fn kept(&self) -> usize {

@@ -28,8 +28,6 @@ pub(in crate::decide) struct Outline {
 pub(in crate::decide) struct Body {
     /// The rule's name within its package.
     pub(in crate::decide) rule: Vec<String>,
-    /// Where the rule stands.
-    pub(in crate::decide) at: At,
     /// Whether it takes arguments, so that it cannot be asked on its own.
     pub(in crate::decide) function: bool,
     /// What must hold, in order.
@@ -70,7 +68,6 @@ impl Outline {
             let function = matches!(rule.makes, Makes::Function(_));
             statements(ast, &text.text).into_iter().map(move |statements| Body {
                 rule: rule.name.clone(),
-                at: rule.at,
                 function,
                 statements,
             })
@@ -116,7 +113,7 @@ fn alone(value: &Value, source: &str) -> Option<Statement> {
 
 fn statement(stmt: &Value, source: &str) -> Option<Statement> {
     let at = stmt.get("span").map_or(At::START, span);
-    let text = stmt.get("span").and_then(|span| spelt(span, source))?;
+    let text = stmt.get("span").and_then(|span| whole(span, source))?;
     let with: String = list(stmt.get("with_mods"))
         .filter_map(|modifier| {
             let (target, value) = (modifier.get("refr")?, modifier.get("as")?);
@@ -135,7 +132,17 @@ fn statement(stmt: &Value, source: &str) -> Option<Statement> {
 }
 
 fn written(node: &Value, source: &str) -> Option<String> {
-    single(node).and_then(|(_, body)| body.get("span")).and_then(|span| spelt(span, source))
+    single(node).and_then(|(_, body)| body.get("span")).and_then(|span| whole(span, source))
+}
+
+/// The text of a span. The engine's spans of texts leave out the quotes, and so do those of what begins or ends with one.
+fn whole(span: &Value, source: &str) -> Option<String> {
+    let text = spelt(span, source)?;
+    let offset = |key| span.get(key).and_then(Value::as_u64).and_then(|n| usize::try_from(n).ok());
+    let quote = |c: &char| matches!(c, '"' | '`');
+    let before = source.get(..offset("start")?)?.chars().next_back().filter(quote);
+    let after = source.get(offset("end")?..)?.chars().next().filter(quote);
+    Some(before.into_iter().chain(text.chars()).chain(after).collect())
 }
 
 /// Gathers the parts of one statement.
@@ -170,11 +177,12 @@ impl Parts<'_> {
         let spelt = |key| literal.get(key).and_then(|span| spelt(span, self.source));
         let key = spelt("key").map(|key| format!("{key}, ")).unwrap_or_default();
         let (value, query) = (spelt("value")?, literal.pointer("/query/span"));
-        let query = query.and_then(|span| crate::decide::paths::tree::spelt(span, self.source))?;
+        let query = query.and_then(|span| whole(span, self.source))?;
         let query = query.trim().trim_start_matches('{').trim_end_matches('}').trim().to_owned();
         let domain = written(literal.get("domain")?, self.source)?;
+        let one = "portcullis_element";
         let failing = format!(
-            "[{value} | some {key}{value} in {domain}; not {value} in {{{value} | some {key}{value} in {domain}\n{query}\n}}]"
+            "[{one} | some {one} in {domain}; not {one} in {{{value} | some {key}{value} in {domain}\n{query}\n}}]"
         );
         self.add(literal.get("domain")?, 1);
         let text = format!("{value} for which it does not hold");

@@ -13,6 +13,7 @@
 mod answer;
 mod data;
 mod input;
+mod inspect;
 mod probe;
 mod trial;
 
@@ -34,6 +35,7 @@ use crate::decide::rego::data::Data;
 use crate::decide::{Phase, Question, settled};
 
 pub(in crate::decide) use answer::Answer;
+pub(in crate::decide) use inspect::Inspection;
 pub(in crate::decide) use probe::Probe;
 pub use probe::Stop;
 pub(in crate::decide) use trial::Trial;
