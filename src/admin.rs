@@ -17,9 +17,11 @@ use serde_json::{Value, json};
 
 use crate::secret::Secret;
 
+mod explain;
 mod secrets;
 mod urls;
 
+pub use explain::Explains;
 pub use secrets::{NewSecret, SecretError, Secrets};
 pub use urls::{NewUrl, UrlError, Urls};
 
@@ -38,6 +40,8 @@ pub struct AdminState {
     pub urls: Arc<dyn Urls>,
     /// Sealed secrets.
     pub secrets: Arc<dyn Secrets>,
+    /// Explanations of messages.
+    pub explains: Arc<dyn Explains>,
     /// The bearer token of `/v1/`.
     pub token: Arc<Secret>,
     /// Names in `Host`, beside loopback, under which the listener is reached; lower case, without port.
@@ -73,6 +77,7 @@ fn router(state: AdminState, address: SocketAddr) -> Router {
         .route("/v1/urls", get(urls::list).post(urls::create))
         .route("/v1/urls/{id}", delete(urls::revoke))
         .route("/v1/secrets", post(secrets::seal))
+        .route("/v1/explain", get(explain::explain))
         .route_layer(middleware::from_fn_with_state(state.clone(), with_token));
     let hosts = Hosts { named: Arc::clone(&state.hosts), address: address.ip() };
     Router::new()

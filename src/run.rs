@@ -2,6 +2,7 @@
 
 pub mod desk;
 mod files;
+pub mod inquiry;
 mod operator;
 mod reload;
 

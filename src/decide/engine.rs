@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use crate::config::{Policy, Rates, Server};
 use crate::decide::bundle::Bundle;
 use crate::decide::constraint::Constraints;
-use crate::decide::contract::Field;
+use crate::decide::contract::{Field, Reads};
 use crate::decide::reads::ReadSet;
 use crate::decide::rego::{Answer, Coverage, Failure, Rego, Trial};
 use crate::decide::{
@@ -275,6 +275,14 @@ impl Decide {
             why = told.unwrap_or_default().trim(),
             "Policy could not decide"
         );
+    }
+
+    /// What of a question the policy reads and the audit does not keep.
+    #[must_use]
+    pub fn unrecorded(&self) -> Vec<&'static str> {
+        let mut parts: Vec<&'static str> = self.reads.values.iter().filter_map(Reads::unrecorded).collect();
+        parts.dedup();
+        parts
     }
 
     pub(in crate::decide) fn rego(&self) -> &Rego {

@@ -110,12 +110,10 @@ impl<'a> Reader<'a> {
     }
 
     fn proof(&mut self, at: &str, caller: &'a Map<String, Value>) -> Option<Proof> {
-        const ALL: [Proof; 5] =
-            [Proof::Jwt, Proof::ApiKey, Proof::Certificate, Proof::ScopedUrl, Proof::Anonymous];
         let Some(word) = self.text(at, "authentication", caller) else { return Some(Proof::ApiKey) };
-        let found = ALL.into_iter().find(|proof| proof.as_str() == word);
+        let found = Proof::ALL.into_iter().find(|proof| proof.as_str() == word);
         if found.is_none() {
-            let fix = format!("write one of {}", ALL.map(Proof::as_str).join(", "));
+            let fix = format!("write one of {}", Proof::ALL.map(Proof::as_str).join(", "));
             self.problem(&below(at, "authentication"), format!("there is no authentication `{word}`"), fix);
         }
         found

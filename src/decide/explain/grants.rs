@@ -11,7 +11,17 @@ use crate::decide::rego::Inspection;
 use crate::decide::{Question, Subject};
 
 /// The rules of the stock policies that are asked.
-const STOCK: [&str; 6] = ["matching", "server_terms", "admits", "carries_tag", "conditions_hold", "one_matches"];
+const STOCK: [&str; 9] = [
+    "server_terms",
+    "admits",
+    "carries_tag",
+    "conditions_hold",
+    "one_matches",
+    "names_resource",
+    "tool_kinds",
+    "reading",
+    "spares",
+];
 
 /// A grant that does not cover the question, or that would if the caller had its role.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -52,7 +62,6 @@ pub(super) struct Grants {
 /// One condition: its key, and the Rego that says whether it holds.
 type Condition = (&'static str, &'static str);
 
-const KNOWN: Condition = ("known", "count(indexed) > 0");
 const SERVERS: Condition = ("servers", "count([1 | some term in grant.servers; term in server_terms]) > 0");
 const TOOLS: Condition = (
     "tools",
@@ -64,14 +73,17 @@ const TAGS: Condition = ("tags", "count([1 | carries_tag(grant)]) > 0");
 const RESOURCES: Condition = ("resources", "count([1 | names_resource(grant.resources)]) > 0");
 const PROMPTS: Condition = ("prompts", "count([1 | one_matches(grant.prompts, input.prompt.name)]) > 0");
 const READING: Condition = ("methods", "count([1 | admits(grant, reading)]) > 0");
-const WHEN: Condition = ("when", "count([1 | some sound in indexed; conditions_hold(sound)]) > 0");
+const WHEN: Condition = (
+    "when",
+    "count([1 | not grant.when]) + count([1 | conditions_hold({\"limits\": {\"when\": grant.when}})]) > 0",
+);
 
 fn conditions(subject: &Subject) -> &'static [Condition] {
     match subject {
-        Subject::Tool(_) => &[KNOWN, SERVERS, TOOLS, TOOL_METHODS, TAGS, WHEN],
-        Subject::Resource(_) => &[KNOWN, SERVERS, RESOURCES, READING, WHEN],
-        Subject::Prompt(_) => &[KNOWN, SERVERS, PROMPTS, READING, WHEN],
-        Subject::Server => &[KNOWN, SERVERS, WHEN],
+        Subject::Tool(_) => &[SERVERS, TOOLS, TOOL_METHODS, TAGS, WHEN],
+        Subject::Resource(_) => &[SERVERS, RESOURCES, READING, WHEN],
+        Subject::Prompt(_) => &[SERVERS, PROMPTS, READING, WHEN],
+        Subject::Server => &[SERVERS, WHEN],
     }
 }
 
@@ -86,8 +98,8 @@ impl Grants {
         let roles = texts(inspection.value("roles"));
         let named = inspection.value("object.keys(data.tenants[input.caller.tenant].roles)");
         let tenants_roles = texts(named);
-        let grants = inspection.value(&rego(conditions));
-        let misses = list(grants).into_iter().filter_map(|found| {
+        let grants = inspection.value(&rego(conditions))?;
+        let misses = list(Some(grants)).into_iter().filter_map(|found| {
             let role = found.get("role")?.as_str()?.to_owned();
             let rule = format!("{tenant}/{role}/{}", found.get("position")?);
             let held = roles.contains(&role);
@@ -97,7 +109,7 @@ impl Grants {
         });
         let misses = misses.collect();
         let known_roles = roles.iter().filter(|role| tenants_roles.contains(role)).cloned().collect();
-        let denying = list(inspection.value("[rule | some rule in tenant.deny; not spares(rule)]"));
+        let denying = list(inspection.value("[rule | some rule in data.tenants[input.caller.tenant].deny; not spares(rule)]"));
         Some(Self { roles, known_roles, misses, denying })
     }
 }
@@ -109,8 +121,6 @@ fn rego(conditions: &[Condition]) -> String {
         "[{{\"role\": role, \"position\": position, \"grant\": grant, \"holds\": holds}} |\n\
          some role, grants in data.tenants[input.caller.tenant].roles\n\
          some position, grant in grants\n\
-         name := concat(\"/\", [input.caller.tenant, role, format_int(position, 10)])\n\
-         indexed := [sound | sound := data.mcp.index.tenants[input.caller.tenant].grants[name]]\n\
          holds := {{{}}}]",
         holds.join(", ")
     )
@@ -149,7 +159,6 @@ fn because(key: &str, grant: &Map<String, Value>, question: &Question<'_>) -> St
     let names = texts(grant.get(key).cloned());
     let server = &question.server.name;
     match (key, question.subject) {
-        ("known", _) => "it says what no grant can say, so that it does not count".to_owned(),
         ("servers", _) => format!("it is for {}, and not for `{server}`", joined(&names)),
         ("tools", _) if names.is_empty() => "it says nothing of tools".to_owned(),
         ("tools", Subject::Tool(tool)) => format!("its tools are {}, and not `{}`", joined(&names), tool.name),
@@ -170,7 +179,6 @@ fn because(key: &str, grant: &Map<String, Value>, question: &Question<'_>) -> St
 
 fn change(key: &str, grant: &Map<String, Value>, question: &Question<'_>) -> String {
     match (key, question.subject) {
-        ("known", _) => "write it as `tenant.schema.json` says".to_owned(),
         ("servers", _) => format!("add `{}` to its `servers`", question.server.name),
         ("tools", Subject::Tool(tool)) => format!("add `{}` to its `tools`", tool.name),
         ("methods", Subject::Tool(tool)) => format!("add `{}` to its `methods`", tool.operation),

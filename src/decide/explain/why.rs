@@ -1,5 +1,7 @@
 //! Why a question ends as it does, in words: one sentence, what did not apply, and what would have to change.
 
+use std::fmt::Write;
+
 use serde::Serialize;
 use serde_json::Value;
 
@@ -59,9 +61,37 @@ impl Decide {
 }
 
 impl Why {
-    /// Line by line, after the sentence.
+    /// The whole in words: the sentence, then what it rests on, line by line.
     #[must_use]
-    pub fn lines(&self, detail: Detail) -> Vec<(&'static str, String)> {
+    pub fn told(&self, explanation: &Explanation, detail: Detail) -> String {
+    let mut text = self.sentence.clone();
+    let mut row = |what: &str, value: &dyn std::fmt::Display| {
+        let _ = write!(text, "\n{what:<12}{value}");
+    };
+    row("decision", &match explanation.outcome {
+        Outcome::Allowed => "allowed",
+        Outcome::Denied => "denied: the caller sees the tool, and its call is refused with the reason",
+        Outcome::Hidden => "hidden: for this caller the tool does not exist",
+        Outcome::Failed => "failed: policy could not decide, which refuses",
+    });
+    explanation.rules.iter().for_each(|rule| row("rule", rule));
+    for (code, message) in &explanation.deny {
+        row("deny", &format_args!("{}: {message}", code.as_deref().unwrap_or("denied")));
+    }
+    explanation
+        .constraints
+        .iter()
+        .for_each(|(name, schema)| row("constraint", &format_args!("{name}: {schema}")));
+    explanation.redact.iter().for_each(|pointer| row("mask", pointer));
+    explanation.refusal.iter().for_each(|text| row("refused", text));
+    explanation.failure.iter().for_each(|text| row("failure", text));
+    self.lines(detail).iter().for_each(|(what, line)| row(what, line));
+    row("policy", &explanation.revision);
+    text
+}
+
+    /// Line by line, after the sentence.
+    fn lines(&self, detail: Detail) -> Vec<(&'static str, String)> {
         let mut lines: Vec<(&'static str, String)> = Vec::new();
         for miss in self.grants.iter().take(TOLD) {
             let because = if miss.because.is_empty() { "it is not counted" } else { &miss.because };
@@ -173,7 +203,7 @@ impl Grants {
         let (word, has) = if roles.len() == 1 { ("role", "has") } else { ("roles", "have") };
         let roles = format!("{word} {} {has}", joined(&roles));
         let held = || self.misses.iter().filter(|miss| miss.held);
-        let here: Vec<&Miss> = held().filter(|miss| !matches!(miss.failed, Some("known" | "servers"))).collect();
+        let here: Vec<&Miss> = held().filter(|miss| !matches!(miss.failed, Some("servers"))).collect();
         let Some(nearest) = here.iter().max_by_key(|miss| miss.held_conditions) else {
             return format!("{roles} no grant for server `{server}`");
         };
