@@ -19,6 +19,7 @@ mod engine;
 mod explain;
 mod fit;
 mod key;
+mod lint;
 mod outline;
 mod paths;
 mod problem;
@@ -47,7 +48,7 @@ use crate::refusal::Refusal;
 
 pub use cases::Servers;
 pub use engine::Decide;
-pub use explain::{Detail, Explanation, Miss, Outcome, Why};
+pub use explain::{Detail, Explanation, Known, Miss, Outcome, Why};
 pub use problem::PolicyProblem;
 pub use rego::{Coverage, Covered, Stop, Tested};
 pub use trial::{Trials, Wanted};

@@ -25,6 +25,7 @@ struct Found {
     errors: Vec<BadConfig>,
     warnings: Vec<Warning>,
     policies: Vec<String>,
+    doubts: Vec<String>,
 }
 
 impl Check {
@@ -35,11 +36,13 @@ impl Check {
             (Some(file), _) => Some(file),
             (None, None) => Some(PathBuf::from("portcullis.yaml")),
         };
+        let mut servers = None;
         let mut policy = self.policies.map(alone);
         if let Some(file) = file {
             match Config::load(&file, console.env) {
                 Ok((config, warnings)) => {
                     policy = policy.or(Some(config.policy));
+                    servers = Some(config.servers);
                     found.warnings = warnings;
                 }
                 Err(errors) => found.errors = errors,
@@ -47,6 +50,8 @@ impl Check {
         }
         if let Some(policy) = policy {
             found.policies = policies(&policy);
+            let doubts = Decide::lint(&policy.directory, servers.as_ref());
+            found.doubts = doubts.iter().map(ToString::to_string).collect();
         }
         found.tell(console)
     }
@@ -56,6 +61,9 @@ impl Found {
     fn tell(self, console: &mut Console<'_>) -> Exit {
         for warning in &self.warnings {
             console.note(format_args!("warning: {warning}"));
+        }
+        for doubt in &self.doubts {
+            console.note(format_args!("warning: {doubt}"));
         }
         for error in &self.errors {
             console.note(format_args!("error: {error}"));
@@ -69,6 +77,7 @@ impl Found {
             "errors": self.errors,
             "warnings": self.warnings,
             "policies": self.policies,
+            "policy_warnings": self.doubts,
         });
         let text = match mistakes {
             0 => "valid".to_owned(),

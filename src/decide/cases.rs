@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 
 use crate::config::{Server, Static};
 use crate::decide::bundle::Text;
-use crate::decide::{Circumstances, Decide, Explanation, Outcome, PolicyProblem, Question, Subject, Tested};
+use crate::decide::{Circumstances, Decide, Explanation, Known, Outcome, PolicyProblem, Question, Subject, Tested};
 use crate::identify::{Imagined, Proof};
 use crate::name::{Invocation, ServerName};
 
@@ -72,15 +72,24 @@ impl Case {
     pub(in crate::decide) fn run(&self, decide: &Decide, now: jiff::Timestamp) -> Tested {
         let caller = Imagined::new(&self.caller, self.proof);
         let began = Instant::now();
-        let explanation = decide.explain(&Question {
+        let circumstances = circumstances(now);
+        let question = Question {
             caller: caller.caller(),
             server: &self.server,
             method: self.subject.used_by().unwrap_or_default(),
             subject: &self.subject,
             arguments: self.arguments.as_deref(),
-            circumstances: &circumstances(now),
-        });
-        self.tested(&explanation, began.elapsed())
+            circumstances: &circumstances,
+        };
+        let explanation = decide.explain(&question);
+        let took = began.elapsed();
+        let mut tested = self.tested(&explanation, took);
+        if tested.problem.is_some() {
+            let why = decide.why(&question, &explanation, Known::Whole);
+            tested.details.insert(0, why.sentence);
+            tested.stops = why.stops;
+        }
+        tested
     }
 
     fn tested(&self, told: &Explanation, took: Duration) -> Tested {

@@ -12,7 +12,7 @@ use crate::decide::{Decide, Phase, Question, Verdict};
 use crate::name::Revision;
 
 pub use grants::Miss;
-pub use why::{Detail, Why};
+pub use why::{Detail, Known, Why};
 
 /// What policy says of a question.
 #[derive(Debug, Clone, Serialize)]

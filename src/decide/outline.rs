@@ -28,6 +28,14 @@ pub(in crate::decide) struct Outline {
 pub(in crate::decide) struct Body {
     /// The rule's name within its package.
     pub(in crate::decide) rule: Vec<String>,
+    /// Where the rule stands.
+    pub(in crate::decide) at: At,
+    /// What the rule is where this body holds, as it is written; `None`: true, or one element of a set.
+    pub(in crate::decide) value: Option<String>,
+    /// Whether it counts only where the body before it does not hold.
+    pub(in crate::decide) otherwise: bool,
+    /// Whether a part of the rule's name is only known when it runs.
+    pub(in crate::decide) partial: bool,
     /// Whether it takes arguments, so that it cannot be asked on its own.
     pub(in crate::decide) function: bool,
     /// What must hold, in order.
@@ -66,8 +74,13 @@ impl Outline {
         let rules = list(ast.get("rules")).zip(&module.rules);
         let bodies = rules.flat_map(|(ast, rule)| {
             let function = matches!(rule.makes, Makes::Function(_));
-            statements(ast, &text.text).into_iter().map(move |statements| Body {
+            let value = value(ast, &text.text);
+            statements(ast, &text.text).into_iter().enumerate().map(move |(i, statements)| Body {
                 rule: rule.name.clone(),
+                at: rule.at,
+                value: value.clone(),
+                otherwise: i > 0,
+                partial: rule.partial,
                 function,
                 statements,
             })
@@ -89,6 +102,12 @@ fn import(name: &str, path: &[Step]) -> String {
     }
     let path = names.fold(first.to_owned(), |path, name| format!("{path}[{name:?}]"));
     format!("import {path} as {name}\n")
+}
+
+/// What a rule of one value is, as it is written.
+fn value(ast: &Value, source: &str) -> Option<String> {
+    let Some(("Compr", head)) = ast.pointer("/Spec/head").and_then(single) else { return None };
+    head.pointer("/assign/value").and_then(|value| written(value, source))
 }
 
 /// The statements of each body of a rule; a rule without a body states its value.

@@ -200,7 +200,8 @@ pub(in crate::decide) fn outline(text: &Text) -> Result<Outline, String> {
     Ok(Outline::read(text, &ast(text)?))
 }
 
-fn ast(text: &Text) -> Result<serde_json::Value, String> {
+/// A module's tree as the engine gives it.
+pub(in crate::decide) fn ast(text: &Text) -> Result<serde_json::Value, String> {
     let mut engine = Engine::new();
     engine.add_policy(text.file.clone(), text.text.clone()).map_err(|e| format!("{e:#}"))?;
     let json = engine.get_ast_as_json().map_err(|e| format!("{e:#}"))?;

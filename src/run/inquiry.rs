@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::catalogue::Tool;
 use crate::config::{Config, Server, Static};
-use crate::decide::{Circumstances, Decide, Detail, Explanation, Outcome, Question, Subject, Why};
+use crate::decide::{Circumstances, Decide, Detail, Explanation, Known, Outcome, Question, Subject, Why};
 use crate::identify::{Imagined, Proof};
 use crate::name::{AgentId, Invocation, ServerName, TenantId, ToolName, UserId};
 use crate::record::{RecordError, read};
@@ -117,8 +117,9 @@ impl Inquiry<'_> {
             arguments: given.arguments.as_deref(),
             circumstances: &circumstances,
         };
+        let known = if given.attributes.is_empty() { Known::WithoutAttributes } else { Known::Whole };
         let explanation = self.policy.explain(&question);
-        let why = self.policy.why(&question, &explanation);
+        let why = self.policy.why(&question, &explanation, known);
         Ok((explanation, why))
     }
 
@@ -161,6 +162,11 @@ impl Inquiry<'_> {
         format!("{}: {decided}; {revision}", word("time").unwrap_or_default())
     }
 
+    fn believes_annotations(&self, line: &Value) -> bool {
+        let name = line.get("server").and_then(Value::as_str).and_then(|name| ServerName::parse(name).ok());
+        name.and_then(|name| self.config.servers.get(&name)).is_some_and(|server| server.trust_annotations)
+    }
+
     fn unknown(&self, line: &Value, given: &Given) -> Vec<String> {
         let mut unknown = Vec::new();
         for part in self.policy.unrecorded() {
@@ -168,10 +174,11 @@ impl Inquiry<'_> {
                 "caller.groups" => (!given.groups.is_empty(), "; give them with --groups"),
                 "caller.attributes" => (!given.attributes.is_empty(), "; give them with --attribute"),
                 "scope" => (line.get("scope").is_none(), ""),
+                "tool.annotations" => (!self.believes_annotations(line), ""),
                 _ => (false, ""),
             };
             if !known {
-                unknown.push(format!("{part}: the policy reads it, and the audit does not keep it{how}"));
+                unknown.push(format!("{part}: the policy reads this, and the audit does not keep it{how}"));
             }
         }
         if line.get("args").is_some() && given.arguments.is_none() {

@@ -12,7 +12,7 @@ use super::super::{ConfigFile, Console, Exit, Failure};
 use super::invalid;
 use crate::catalogue::Tool;
 use crate::config::{Config, Server, Static};
-use crate::decide::{Decide, Detail, Explanation, Outcome, Question, Subject, Why};
+use crate::decide::{Decide, Detail, Explanation, Known, Outcome, Question, Subject, Why};
 use crate::identify::{Imagined, Proof};
 use crate::name::{AgentId, BadName, ServerName, TenantId, ToolName, UserId};
 use crate::run::inquiry::{self, Given, Inquiry};
@@ -129,7 +129,7 @@ fn imagined(
         circumstances: &inquiry::circumstances(console.env.now()),
     };
     let explanation = policy.explain(&question);
-    let why = policy.why(&question, &explanation);
+    let why = policy.why(&question, &explanation, Known::Whole);
     console.data(&Answered { explanation: &explanation, why: &why }, &why.told(&explanation, Detail::Whole));
     Ok(exit(explanation.outcome))
 }

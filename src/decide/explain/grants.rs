@@ -4,9 +4,12 @@
 //! Whether a condition holds is said by the policy's own rules, put to them grant by grant. Only the words are made here,
 //! so that they cannot tell of another policy than the one that decides.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use crate::decide::explain::why::Known;
 use crate::decide::rego::Inspection;
 use crate::decide::{Question, Subject};
 
@@ -38,6 +41,8 @@ pub struct Miss {
     pub because: String,
     /// What would have to change.
     pub change: String,
+    /// Whether it covers the question if the caller has what is not known of them.
+    pub depends: bool,
     /// How many of its conditions hold before the first that fails.
     #[serde(skip)]
     pub(super) held_conditions: usize,
@@ -89,11 +94,16 @@ fn conditions(subject: &Subject) -> &'static [Condition] {
 
 impl Grants {
     /// Asks the policy, where it is the stock one.
-    pub(super) fn ask(inspection: &Inspection, question: &Question<'_>, rules: &[std::sync::Arc<str>]) -> Option<Self> {
+    pub(super) fn ask(inspection: &Inspection, question: &Question<'_>, rules: &[Arc<str>], known: Known) -> Option<Self> {
         if !inspection.has(&STOCK) {
             return None;
         }
         let conditions = conditions(question.subject);
+        let conditions = match known {
+            Known::Whole => conditions,
+            // They stand last.
+            Known::WithoutAttributes => conditions.split_last().map_or(conditions, |(_, others)| others),
+        };
         let tenant = question.caller.tenant().as_str();
         let roles = texts(inspection.value("roles"));
         let named = inspection.value("object.keys(data.tenants[input.caller.tenant].roles)");
@@ -141,6 +151,12 @@ impl Miss {
             conditions.iter().map(|(key, _)| *key).filter(|key| !holds(key)).collect();
         let failed = failing.first().copied();
         let because = failed.map(|key| because(key, grant, question)).unwrap_or_default();
+        let unseen = if conditions.last() == Some(&WHEN) { Vec::new() } else { lacking(grant, question) };
+        let depends = failed.is_none() && !unseen.is_empty();
+        let because = match depends {
+            true => format!("the caller has {}, which the audit does not keep", joined(&unseen)),
+            false => because,
+        };
         let changes: Vec<String> = failing.iter().map(|key| change(key, grant, question)).collect();
         Some(Self {
             rule,
@@ -148,6 +164,7 @@ impl Miss {
             held,
             failed,
             because,
+            depends,
             change: changes.join(", and "),
             held_conditions: conditions.iter().take_while(|(key, _)| holds(key)).count(),
             names: failed.map(|key| texts(grant.get(key).cloned())).unwrap_or_default(),

@@ -34,10 +34,19 @@ pub enum Detail {
     WithoutInternals,
 }
 
+/// What is known of the caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Known {
+    /// Everything.
+    Whole,
+    /// Everything but their attributes.
+    WithoutAttributes,
+}
+
 impl Decide {
     /// Says why a question ends as `told` says. It asks the policy piece by piece, which takes some milliseconds.
     #[must_use]
-    pub fn why(&self, question: &Question<'_>, told: &Explanation) -> Why {
+    pub fn why(&self, question: &Question<'_>, told: &Explanation, known: Known) -> Why {
         // What a caller does not see is decided by the list's question.
         let (phase, arguments) = match told.outcome {
             Outcome::Hidden => (Phase::List, None),
@@ -48,7 +57,7 @@ impl Decide {
             let sentence = sentence(question, told, None, &[]);
             return Why { sentence, grants: Vec::new(), stops: Vec::new(), changes: Vec::new() };
         };
-        let grants = Grants::ask(&inspection, &asked, &told.rules);
+        let grants = Grants::ask(&inspection, &asked, &told.rules, known);
         let refused = told.outcome != Outcome::Allowed && told.deny.is_empty() && told.refusal.is_none();
         let stops = if refused && grants.is_none() { inspection.stops("allow") } else { Vec::new() };
         let sentence = sentence(question, told, grants.as_ref(), &stops);
@@ -118,7 +127,11 @@ fn sentence(question: &Question<'_>, told: &Explanation, grants: Option<&Grants>
         Outcome::Failed => "policy could not decide, which refuses".to_owned(),
         Outcome::Denied | Outcome::Hidden => refused(question, told, grants, stops),
     };
-    format!("{who} may not {what}: {because}.")
+    let open = grants.filter(|grants| told.deny.is_empty() && told.refusal.is_none() && grants.depends().is_some());
+    match open {
+        Some(_) => format!("it is not known whether {who} may {what}: {because}."),
+        None => format!("{who} may not {what}: {because}."),
+    }
 }
 
 fn who(question: &Question<'_>) -> String {
@@ -189,8 +202,16 @@ fn refused(question: &Question<'_>, told: &Explanation, grants: Option<&Grants>,
 }
 
 impl Grants {
+    /// A grant that covers the question if the caller has what is not known of them.
+    fn depends(&self) -> Option<&Miss> {
+        self.misses.iter().find(|miss| miss.held && miss.depends)
+    }
+
     /// Why none of the caller's grants covers the question.
     fn because(&self, question: &Question<'_>) -> String {
+        if let Some(miss) = self.depends() {
+            return format!("{} covers it, if {}", miss.rule, miss.because);
+        }
         let (tenant, server) = (question.caller.tenant(), &question.server.name);
         let roles: Vec<String> = self.known_roles.iter().map(|role| format!("`{role}`")).collect();
         if self.roles.is_empty() {
