@@ -114,7 +114,10 @@ pub(in crate::catalogue) fn spoken(server: &Server, name: &ToolName) -> Option<S
     let several = thing.ends_with('s') && !thing.ends_with("ss");
     let counted = operation_of(verb).is_some_and(|operation| operation != "list")
         || ["approve", "release", "post", "submit", "send"].contains(&verb.as_str());
-    let article = match (several || !counted || things.first() == Some(&"all"), thing.starts_with(['a', 'e', 'i', 'o', 'u'])) {
+    let article = match (
+        several || !counted || things.first() == Some(&"all"),
+        thing.starts_with(['a', 'e', 'i', 'o', 'u']),
+    ) {
         (true, _) => "",
         (false, true) => "an ",
         (false, false) => "a ",

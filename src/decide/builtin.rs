@@ -140,8 +140,7 @@ pub(in crate::decide) fn exists(name: &str) -> bool {
 pub(in crate::decide) fn takes(name: &str) -> Option<usize> {
     match name {
         "print" => None,
-        "opa.runtime"
-        | "time.now_ns" => Some(0),
+        "opa.runtime" | "time.now_ns" => Some(0),
         "array.concat"
         | "bits.and"
         | "bits.lsh"
@@ -194,8 +193,7 @@ pub(in crate::decide) fn takes(name: &str) -> Option<usize> {
         | "regex.replace"
         | "replace"
         | "substring" => Some(3),
-        "regex.template_match"
-        | "time.add_date" => Some(4),
+        "regex.template_match" | "time.add_date" => Some(4),
         _ => exists(name).then_some(1),
     }
 }

@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use crate::decide::{cases, fit};
 use crate::decide::problem::{At, PolicyProblem, nearest};
 use crate::decide::yaml::{Document, below};
+use crate::decide::{cases, fit};
 use crate::name::Revision;
 
 /// How deep folders may be nested: a link that leads back to its parent ends here.

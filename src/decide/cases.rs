@@ -15,7 +15,9 @@ use serde_json::{Map, Value};
 
 use crate::config::{Server, Static};
 use crate::decide::bundle::Text;
-use crate::decide::{Circumstances, Decide, Explanation, Known, Outcome, PolicyProblem, Question, Subject, Tested};
+use crate::decide::{
+    Circumstances, Decide, Explanation, Known, Outcome, PolicyProblem, Question, Subject, Tested,
+};
 use crate::identify::{Imagined, Proof};
 use crate::name::{Invocation, ServerName};
 
@@ -120,7 +122,9 @@ impl Expected {
         if self.outcome != told.outcome {
             wrong.push(format!("expected {}, and it is {}", word(self.outcome), word(told.outcome)));
         }
-        if let Some(rule) = self.rule.as_deref().filter(|rule| !told.rules.iter().any(|other| **other == **rule)) {
+        if let Some(rule) =
+            self.rule.as_deref().filter(|rule| !told.rules.iter().any(|other| **other == **rule))
+        {
             let rules = told.rules.join(", ");
             let rules = if rules.is_empty() { "none" } else { &rules };
             wrong.push(format!("expected the rule `{rule}`; the rules are: {rules}"));
@@ -130,8 +134,10 @@ impl Expected {
         {
             wrong.push(format!("expected the code `{code}`, which no rule of `deny` gives"));
         }
-        if let Some(constraints) = self.constraints.as_ref().filter(|expected| **expected != told.constraints) {
-            let (expected, is) = (Value::Object(constraints.clone()), Value::Object(told.constraints.clone()));
+        if let Some(constraints) = self.constraints.as_ref().filter(|expected| **expected != told.constraints)
+        {
+            let (expected, is) =
+                (Value::Object(constraints.clone()), Value::Object(told.constraints.clone()));
             wrong.push(format!("expected the constraints {expected}, and they are {is}"));
         }
         wrong
@@ -141,9 +147,11 @@ impl Expected {
 /// What was said, for whoever looks into a case that fails.
 fn details(told: &Explanation) -> Vec<String> {
     let mut details: Vec<String> = told.rules.iter().map(|rule| format!("rule {rule}")).collect();
-    details.extend(told.deny.iter().map(|(code, message)| {
-        format!("deny {}: {message}", code.as_deref().unwrap_or("denied"))
-    }));
+    details.extend(
+        told.deny
+            .iter()
+            .map(|(code, message)| format!("deny {}: {message}", code.as_deref().unwrap_or("denied"))),
+    );
     details.extend(told.constraints.iter().map(|(name, schema)| format!("constraint {name}: {schema}")));
     details.extend(told.refusal.iter().map(|why| format!("refused: {why}")));
     details.extend(told.failure.iter().map(|why| format!("failure: {why}")));

@@ -82,10 +82,16 @@ impl Reads {
         match self {
             Self::Attribute(_) | Self::Field(Field::Attributes) => Some("caller.attributes"),
             Self::Field(Field::Groups) => Some("caller.groups"),
-            Self::Field(Field::AuthIssuer | Field::AuthScopes | Field::AuthAge) => Some("caller.authentication"),
-            Self::Field(Field::ScopeId | Field::ScopeMethods | Field::ScopeTags | Field::ScopeExpires) => Some("scope"),
+            Self::Field(Field::AuthIssuer | Field::AuthScopes | Field::AuthAge) => {
+                Some("caller.authentication")
+            }
+            Self::Field(Field::ScopeId | Field::ScopeMethods | Field::ScopeTags | Field::ScopeExpires) => {
+                Some("scope")
+            }
             Self::Field(Field::ToolAnnotations) => Some("tool.annotations"),
-            Self::Field(Field::ClientName | Field::ClientVersion | Field::ClientVerified) => Some("request.client"),
+            Self::Field(Field::ClientName | Field::ClientVersion | Field::ClientVerified) => {
+                Some("request.client")
+            }
             Self::Field(Field::Workflow) => Some("request.workflow"),
             Self::Field(Field::RateRemaining | Field::CostThisMonth) => Some("usage"),
             Self::Field(

@@ -58,7 +58,9 @@ fn reading(module: &Module, rule: &Rule) -> Option<At> {
     let paths = rule.references.iter().filter(|reference| !reference.replaced);
     let mut paths = paths.map(|reference| reads::expand(module, rule, &reference.steps));
     paths.find_map(|path| match path.as_slice() {
-        [Step::Name(input, at), Step::Name(member, _), ..] if input == "input" && member == "arguments" => Some(*at),
+        [Step::Name(input, at), Step::Name(member, _), ..] if input == "input" && member == "arguments" => {
+            Some(*at)
+        }
         _ => None,
     })
 }

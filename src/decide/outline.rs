@@ -118,9 +118,8 @@ fn statements(ast: &Value, text: &str) -> Vec<Vec<Statement>> {
         let value = rule.get("head").and_then(single).and_then(|(_, head)| head.pointer("/assign/value"));
         return value.and_then(|value| alone(value, text)).into_iter().map(|stated| vec![stated]).collect();
     }
-    let of = |body: &Value| {
-        list(body.pointer("/query/stmts")).filter_map(|stmt| statement(stmt, text)).collect()
-    };
+    let of =
+        |body: &Value| list(body.pointer("/query/stmts")).filter_map(|stmt| statement(stmt, text)).collect();
     bodies.into_iter().map(of).collect()
 }
 
@@ -231,7 +230,10 @@ impl Parts<'_> {
         match kind {
             "Call" => list(body.get("params")).for_each(|param| self.add(param, depth)),
             "BoolExpr" | "BinExpr" | "ArithExpr" => {
-                ["lhs", "rhs"].iter().filter_map(|side| body.get(side)).for_each(|side| self.add(side, depth));
+                ["lhs", "rhs"]
+                    .iter()
+                    .filter_map(|side| body.get(side))
+                    .for_each(|side| self.add(side, depth));
             }
             "Membership" => {
                 let sides = ["value", "collection"];
@@ -252,7 +254,10 @@ impl Parts<'_> {
         if let Some(index) = body.get("index") {
             self.add(index, depth);
         }
-        if let Some(parent) = body.get("refr").filter(|parent| chain(parent).is_some_and(|steps| steps.len() > 2)) {
+        if let Some(parent) = body.get("refr").filter(|parent| {
+            chain(parent)
+                .is_some_and(|steps| steps.len() > 2 && steps.first().and_then(Step::name) != Some("data"))
+        }) {
             self.add(parent, 1);
         }
     }
@@ -263,8 +268,9 @@ fn constant(expr: &Value) -> bool {
     match single(expr) {
         Some(("String" | "RawString" | "Number" | "Bool" | "Null", _)) => true,
         Some(("Array" | "Set", body)) => list(body.get("items")).all(constant),
-        Some(("Object", body)) => list(body.get("fields"))
-            .all(|field| [1, 2].iter().all(|at| field.get(at).is_some_and(constant))),
+        Some(("Object", body)) => {
+            list(body.get("fields")).all(|field| [1, 2].iter().all(|at| field.get(at).is_some_and(constant)))
+        }
         _ => false,
     }
 }

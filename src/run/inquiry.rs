@@ -97,7 +97,8 @@ impl Inquiry<'_> {
 
     fn anew(&self, line: &Value, given: &Given) -> Result<(Explanation, Why), String> {
         let word = |key: &str| line.get(key).and_then(Value::as_str);
-        let who = who(line, given).ok_or("it was refused before it was known who asked: policy was not asked")?;
+        let who =
+            who(line, given).ok_or("it was refused before it was known who asked: policy was not asked")?;
         let server = word("server").and_then(|name| ServerName::parse(name).ok());
         let server = server.ok_or("it was refused before it was known which server was meant")?;
         let configured = self.config.servers.get(&server);
@@ -127,9 +128,8 @@ impl Inquiry<'_> {
         let word = |key: &str| line.get(key).and_then(Value::as_str);
         if let Some(name) = word("tool") {
             let name = ToolName::parse(name).map_err(|why| format!("`{name}` is no tool's name: {why}"))?;
-            let known = (self.tools)(tenant, &server.name).and_then(|tools| {
-                tools.into_iter().find(|tool| tool.name == name)
-            });
+            let known = (self.tools)(tenant, &server.name)
+                .and_then(|tools| tools.into_iter().find(|tool| tool.name == name));
             return Ok(Subject::Tool(Arc::new(known.unwrap_or_else(|| Tool::named(server, name)))));
         }
         Ok(match (word("resource"), word("prompt")) {
@@ -155,7 +155,9 @@ impl Inquiry<'_> {
             }
         };
         let revision = match word("revision") {
-            Some(revision) if revision == self.policy.revision().as_str() => format!("the policy that serves now ({revision})"),
+            Some(revision) if revision == self.policy.revision().as_str() => {
+                format!("the policy that serves now ({revision})")
+            }
             Some(revision) => format!("policy {revision}, which is not the one now"),
             None => "policy was not asked".to_owned(),
         };
@@ -182,7 +184,10 @@ impl Inquiry<'_> {
             }
         }
         if line.get("args").is_some() && given.arguments.is_none() {
-            unknown.push("arguments: they are not kept, so the answer leaves them aside; give them with --arguments".to_owned());
+            unknown.push(
+                "arguments: they are not kept, so the answer leaves them aside; give them with --arguments"
+                    .to_owned(),
+            );
         }
         unknown
     }

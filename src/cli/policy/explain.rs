@@ -19,7 +19,7 @@ use crate::run::inquiry::{self, Given, Inquiry};
 
 /// The call that is asked about.
 #[derive(Debug, Args)]
- pub(in crate::cli) struct Explain {
+pub(in crate::cli) struct Explain {
     #[command(flatten)]
     file: ConfigFile,
     /// The message that is asked about anew, as the audit and the answers of the gate name it
@@ -64,7 +64,7 @@ struct Answered<'a> {
 
 /// A JSON object from the command line.
 #[derive(Debug, Clone)]
- struct JsonObject(
+struct JsonObject(
     /// Its members.
     Map<String, Value>,
 );

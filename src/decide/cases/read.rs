@@ -65,10 +65,22 @@ impl<'a> Reader<'a> {
         let ((caller, proof), (server, subject, arguments), expected) = (caller?, call?, expected?);
         let name = match self.text(at, "name", case) {
             Some(name) => name.to_owned(),
-            None => format!("{} of {}", about(&subject), caller.user.as_ref().map_or("someone", UserId::as_str)),
+            None => {
+                format!("{} of {}", about(&subject), caller.user.as_ref().map_or("someone", UserId::as_str))
+            }
         };
         let line = self.document.at(at).line;
-        Some(Case { file: self.file.to_owned(), line, name, caller, proof, server, subject, arguments, expected })
+        Some(Case {
+            file: self.file.to_owned(),
+            line,
+            name,
+            caller,
+            proof,
+            server,
+            subject,
+            arguments,
+            expected,
+        })
     }
 
     fn who(&mut self, at: &str, case: &Map<String, Value>, callers: &BTreeMap<String, Who>) -> Option<Who> {
@@ -96,7 +108,7 @@ impl<'a> Reader<'a> {
         }
         let user = self.text(at, "user", caller).map(|name| (name, UserId::parse(name)));
         let agent = self.text(at, "agent", caller).map(|name| (name, AgentId::parse(name)));
-        let attributes = caller.get("attributes").map(|_| self.open(&below(at, "attributes"))).unwrap_or_default();
+        let attributes = self.open(&below(at, "attributes"));
         let proof = self.proof(at, caller);
         let who = Static {
             tenant: self.named(at, "tenant", tenant)?,
@@ -126,7 +138,8 @@ impl<'a> Reader<'a> {
     ) -> Option<(Arc<Server>, Subject, Option<Box<serde_json::value::RawValue>>)> {
         let call = self.object(at, CALL)?;
         let server = self.known_server(at, call, servers);
-        let about = ["tool", "resource", "prompt"].map(|key| self.text(at, key, call).map(|text| (key, text)));
+        let about =
+            ["tool", "resource", "prompt"].map(|key| self.text(at, key, call).map(|text| (key, text)));
         let arguments = call.get("arguments").map(|_| self.open(&below(at, "arguments")));
         let arguments = match arguments {
             Some(given) => Some(serde_json::value::to_raw_value(&given?).ok()?),
@@ -146,19 +159,31 @@ impl<'a> Reader<'a> {
         Some((server, subject, arguments))
     }
 
-    fn tool(&mut self, at: &str, call: &'a Map<String, Value>, server: &Arc<Server>, name: &str) -> Option<Tool> {
+    fn tool(
+        &mut self,
+        at: &str,
+        call: &'a Map<String, Value>,
+        server: &Arc<Server>,
+        name: &str,
+    ) -> Option<Tool> {
         let operation = self.text(at, "operation", call);
         let tags = call.get("tags").map(|_| self.texts(at, "tags", call));
         let name = self.named(at, "tool", Some((name, ToolName::parse(name))))?;
         Some(Tool::named(server, name).said(operation, tags))
     }
 
-    fn known_server(&mut self, at: &str, call: &'a Map<String, Value>, servers: &Servers) -> Option<Arc<Server>> {
+    fn known_server(
+        &mut self,
+        at: &str,
+        call: &'a Map<String, Value>,
+        servers: &Servers,
+    ) -> Option<Arc<Server>> {
         let Some(name) = self.text(at, "server", call) else {
             self.problem(at, "a call needs a `server`", "write `server: NAME`");
             return None;
         };
-        let known = servers.iter().find(|(other, _)| other.as_str() == name).map(|(_, server)| Arc::clone(server));
+        let known =
+            servers.iter().find(|(other, _)| other.as_str() == name).map(|(_, server)| Arc::clone(server));
         if known.is_none() {
             let names: Vec<&str> = servers.keys().map(ServerName::as_str).collect();
             let fix = format!(
@@ -222,7 +247,8 @@ impl<'a> Reader<'a> {
     fn object(&mut self, at: &str, known: &[&str]) -> Option<&'a Map<String, Value>> {
         let Some(Value::Object(object)) = self.document.value.pointer(at) else {
             let name = at.rsplit('/').next().unwrap_or_default();
-            let what = if name.is_empty() { "no mapping".to_owned() } else { format!("`{name}` is no mapping") };
+            let what =
+                if name.is_empty() { "no mapping".to_owned() } else { format!("`{name}` is no mapping") };
             self.problem(at, what, format!("write a mapping of {}", listed(known)));
             return None;
         };
@@ -252,7 +278,11 @@ impl<'a> Reader<'a> {
             None => Vec::new(),
             Some(Value::Object(object)) => object.keys().cloned().collect(),
             Some(_) => {
-                self.problem(&below("", key), format!("`{key}` is no mapping"), "write names, and what each is");
+                self.problem(
+                    &below("", key),
+                    format!("`{key}` is no mapping"),
+                    "write names, and what each is",
+                );
                 Vec::new()
             }
         }
@@ -263,7 +293,11 @@ impl<'a> Reader<'a> {
             None => None,
             Some(Value::String(text)) => Some(text),
             Some(_) => {
-                self.problem(&below(at, key), format!("`{key}` is no text"), "write a text, in quotes if need be");
+                self.problem(
+                    &below(at, key),
+                    format!("`{key}` is no text"),
+                    "write a text, in quotes if need be",
+                );
                 None
             }
         }
@@ -275,7 +309,11 @@ impl<'a> Reader<'a> {
             .as_array()
             .and_then(|items| items.iter().map(|item| item.as_str().map(Arc::from)).collect());
         texts.unwrap_or_else(|| {
-            self.problem(&below(at, key), format!("`{key}` is no list of texts"), "write a list, such as `[a, b]`");
+            self.problem(
+                &below(at, key),
+                format!("`{key}` is no list of texts"),
+                "write a list, such as `[a, b]`",
+            );
             Vec::new()
         })
     }

@@ -94,7 +94,12 @@ fn conditions(subject: &Subject) -> &'static [Condition] {
 
 impl Grants {
     /// Asks the policy, where it is the stock one.
-    pub(super) fn ask(inspection: &Inspection, question: &Question<'_>, rules: &[Arc<str>], known: Known) -> Option<Self> {
+    pub(super) fn ask(
+        inspection: &Inspection,
+        question: &Question<'_>,
+        rules: &[Arc<str>],
+        known: Known,
+    ) -> Option<Self> {
         if !inspection.has(&STOCK) {
             return None;
         }
@@ -119,7 +124,10 @@ impl Grants {
         });
         let misses = misses.collect();
         let known_roles = roles.iter().filter(|role| tenants_roles.contains(role)).cloned().collect();
-        let denying = list(inspection.value("[rule | some rule in data.tenants[input.caller.tenant].deny; not spares(rule)]"));
+        let denying = list(
+            inspection
+                .value("[rule | some rule in data.tenants[input.caller.tenant].deny; not spares(rule)]"),
+        );
         Some(Self { roles, known_roles, misses, denying })
     }
 }
@@ -146,7 +154,8 @@ impl Miss {
         question: &Question<'_>,
     ) -> Option<Self> {
         let grant = found.get("grant")?.as_object()?;
-        let holds = |key: &str| found.get("holds").and_then(|holds| holds.get(key)) == Some(&Value::Bool(true));
+        let holds =
+            |key: &str| found.get("holds").and_then(|holds| holds.get(key)) == Some(&Value::Bool(true));
         let failing: Vec<&'static str> =
             conditions.iter().map(|(key, _)| *key).filter(|key| !holds(key)).collect();
         let failed = failing.first().copied();
@@ -178,9 +187,16 @@ fn because(key: &str, grant: &Map<String, Value>, question: &Question<'_>) -> St
     match (key, question.subject) {
         ("servers", _) => format!("it is for {}, and not for `{server}`", joined(&names)),
         ("tools", _) if names.is_empty() => "it says nothing of tools".to_owned(),
-        ("tools", Subject::Tool(tool)) => format!("its tools are {}, and not `{}`", joined(&names), tool.name),
+        ("tools", Subject::Tool(tool)) => {
+            format!("its tools are {}, and not `{}`", joined(&names), tool.name)
+        }
         ("methods", Subject::Tool(tool)) => {
-            format!("its methods are {}, and the tool is {} ({})", joined(&names), tool.operation, tool.class.as_str())
+            format!(
+                "its methods are {}, and the tool is {} ({})",
+                joined(&names),
+                tool.operation,
+                tool.class.as_str()
+            )
         }
         ("methods", _) => format!("its methods are {}, and this reads", joined(&names)),
         ("tags", Subject::Tool(tool)) => {
@@ -189,7 +205,9 @@ fn because(key: &str, grant: &Map<String, Value>, question: &Question<'_>) -> St
         }
         ("resources" | "prompts", _) if names.is_empty() => format!("it says nothing of {key}"),
         ("resources" | "prompts", _) => format!("its {key} are {}", joined(&names)),
-        ("when", _) => format!("its `when` needs {}, which the caller does not have", joined(&lacking(grant, question))),
+        ("when", _) => {
+            format!("its `when` needs {}, which the caller does not have", joined(&lacking(grant, question)))
+        }
         _ => format!("its `{key}` does not hold"),
     }
 }
@@ -227,7 +245,11 @@ pub(super) fn joined(names: &[String]) -> String {
     const SHOWN: usize = 12;
     match names.len() {
         0 => "none".to_owned(),
-        n if n > SHOWN => format!("{} and {} more", names.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", "), n - SHOWN),
+        n if n > SHOWN => format!(
+            "{} and {} more",
+            names.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", "),
+            n - SHOWN
+        ),
         _ => names.join(", "),
     }
 }

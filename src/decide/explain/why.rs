@@ -73,31 +73,36 @@ impl Why {
     /// The whole in words: the sentence, then what it rests on, line by line.
     #[must_use]
     pub fn told(&self, explanation: &Explanation, detail: Detail) -> String {
-    let mut text = self.sentence.clone();
-    let mut row = |what: &str, value: &dyn std::fmt::Display| {
-        let _ = write!(text, "\n{what:<12}{value}");
-    };
-    row("decision", &match explanation.outcome {
-        Outcome::Allowed => "allowed",
-        Outcome::Denied => "denied: the caller sees the tool, and its call is refused with the reason",
-        Outcome::Hidden => "hidden: for this caller the tool does not exist",
-        Outcome::Failed => "failed: policy could not decide, which refuses",
-    });
-    explanation.rules.iter().for_each(|rule| row("rule", rule));
-    for (code, message) in &explanation.deny {
-        row("deny", &format_args!("{}: {message}", code.as_deref().unwrap_or("denied")));
+        let mut text = self.sentence.clone();
+        let mut row = |what: &str, value: &dyn std::fmt::Display| {
+            let _ = write!(text, "\n{what:<12}{value}");
+        };
+        row(
+            "decision",
+            &match explanation.outcome {
+                Outcome::Allowed => "allowed",
+                Outcome::Denied => {
+                    "denied: the caller sees the tool, and its call is refused with the reason"
+                }
+                Outcome::Hidden => "hidden: for this caller the tool does not exist",
+                Outcome::Failed => "failed: policy could not decide, which refuses",
+            },
+        );
+        explanation.rules.iter().for_each(|rule| row("rule", rule));
+        for (code, message) in &explanation.deny {
+            row("deny", &format_args!("{}: {message}", code.as_deref().unwrap_or("denied")));
+        }
+        explanation
+            .constraints
+            .iter()
+            .for_each(|(name, schema)| row("constraint", &format_args!("{name}: {schema}")));
+        explanation.redact.iter().for_each(|pointer| row("mask", pointer));
+        explanation.refusal.iter().for_each(|text| row("refused", text));
+        explanation.failure.iter().for_each(|text| row("failure", text));
+        self.lines(detail).iter().for_each(|(what, line)| row(what, line));
+        row("policy", &explanation.revision);
+        text
     }
-    explanation
-        .constraints
-        .iter()
-        .for_each(|(name, schema)| row("constraint", &format_args!("{name}: {schema}")));
-    explanation.redact.iter().for_each(|pointer| row("mask", pointer));
-    explanation.refusal.iter().for_each(|text| row("refused", text));
-    explanation.failure.iter().for_each(|text| row("failure", text));
-    self.lines(detail).iter().for_each(|(what, line)| row(what, line));
-    row("policy", &explanation.revision);
-    text
-}
 
     /// Line by line, after the sentence.
     fn lines(&self, detail: Detail) -> Vec<(&'static str, String)> {
@@ -127,7 +132,8 @@ fn sentence(question: &Question<'_>, told: &Explanation, grants: Option<&Grants>
         Outcome::Failed => "policy could not decide, which refuses".to_owned(),
         Outcome::Denied | Outcome::Hidden => refused(question, told, grants, stops),
     };
-    let open = grants.filter(|grants| told.deny.is_empty() && told.refusal.is_none() && grants.depends().is_some());
+    let open =
+        grants.filter(|grants| told.deny.is_empty() && told.refusal.is_none() && grants.depends().is_some());
     match open {
         Some(_) => format!("it is not known whether {who} may {what}: {because}."),
         None => format!("{who} may not {what}: {because}."),
@@ -177,7 +183,10 @@ fn limit(name: &str, schema: &Value) -> String {
     match (schema.get("const"), choice) {
         (Some(only), _) => format!("`{name}` is {only}"),
         (None, Some(choice)) => {
-            format!("`{name}` is one of {}", choice.iter().map(Value::to_string).collect::<Vec<_>>().join(", "))
+            format!(
+                "`{name}` is one of {}",
+                choice.iter().map(Value::to_string).collect::<Vec<_>>().join(", ")
+            )
         }
         (None, None) => format!("`{name}` fits {schema}"),
     }
@@ -230,13 +239,23 @@ impl Grants {
         };
         match nearest.failed {
             Some(key @ ("tools" | "resources" | "prompts")) => {
-                let mut names: Vec<String> = here.iter().flat_map(|miss| miss.names.iter().cloned()).collect();
+                let mut names: Vec<String> =
+                    here.iter().flat_map(|miss| miss.names.iter().cloned()).collect();
                 names.dedup();
-                let named = if names.is_empty() { format!("say nothing of {key}") } else { format!("name {}", joined(&names)) };
+                let named = if names.is_empty() {
+                    format!("say nothing of {key}")
+                } else {
+                    format!("name {}", joined(&names))
+                };
                 format!("{roles} no grant for it; the grants at `{server}` {named}")
             }
-            Some(_) => format!("{roles} no grant for it; the nearest is {}: {}", nearest.rule, nearest.because),
-            None => format!("{roles} a grant for it, {}, and a scoped URL or the method stands in its way", nearest.rule),
+            Some(_) => {
+                format!("{roles} no grant for it; the nearest is {}: {}", nearest.rule, nearest.because)
+            }
+            None => format!(
+                "{roles} a grant for it, {}, and a scoped URL or the method stands in its way",
+                nearest.rule
+            ),
         }
     }
 }
@@ -245,7 +264,9 @@ fn changes(question: &Question<'_>, told: &Explanation, grants: Option<&Grants>)
     if told.outcome == Outcome::Allowed {
         return Vec::new();
     }
-    let Some(grants) = grants else { return told.refusal.iter().map(|_| "give the argument as it must be".to_owned()).collect() };
+    let Some(grants) = grants else {
+        return told.refusal.iter().map(|_| "give the argument as it must be".to_owned()).collect();
+    };
     let mut changes = Vec::new();
     for rule in &grants.denying {
         let spared: Vec<&str> = rule
@@ -254,7 +275,10 @@ fn changes(question: &Question<'_>, told: &Explanation, grants: Option<&Grants>)
             .map(|roles| roles.iter().filter_map(Value::as_str).collect())
             .unwrap_or_default();
         changes.push(match spared.is_empty() {
-            true => format!("the rule under `deny` of tenant `{}` would have to spare it: {rule}", question.caller.tenant()),
+            true => format!(
+                "the rule under `deny` of tenant `{}` would have to spare it: {rule}",
+                question.caller.tenant()
+            ),
             false => format!("the rule under `deny` spares whoever is {}", spared.join(" or ")),
         });
     }
@@ -265,7 +289,11 @@ fn changes(question: &Question<'_>, told: &Explanation, grants: Option<&Grants>)
         let mut others: Vec<&Miss> =
             grants.misses.iter().filter(|miss| !miss.held && miss.failed.is_none()).collect();
         others.dedup_by_key(|miss| &miss.role);
-        changes.extend(others.iter().map(|miss| format!("give them the role `{}`, whose grant {} covers it", miss.role, miss.rule)));
+        changes.extend(
+            others.iter().map(|miss| {
+                format!("give them the role `{}`, whose grant {} covers it", miss.role, miss.rule)
+            }),
+        );
         let nearest = grants.misses.iter().filter(|miss| miss.held && miss.failed.is_some());
         if let Some(miss) = nearest.max_by_key(|miss| miss.held_conditions) {
             changes.push(format!("in {}: {}", miss.rule, miss.change));

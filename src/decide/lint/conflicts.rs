@@ -11,8 +11,9 @@ type Placed<'a> = (&'a Outline, &'a Body);
 pub(super) fn find(modules: &[Text]) -> Vec<PolicyProblem> {
     let outlines: Vec<Outline> = modules.iter().filter_map(|text| rego::outline(text).ok()).collect();
     let bodies = outlines.iter().flat_map(|outline| outline.bodies.iter().map(move |body| (outline, body)));
-    let whole: Vec<Placed<'_>> =
-        bodies.filter(|(_, body)| !body.otherwise && !body.partial && !body.function && body.value.is_some()).collect();
+    let whole: Vec<Placed<'_>> = bodies
+        .filter(|(_, body)| !body.otherwise && !body.partial && !body.function && body.value.is_some())
+        .collect();
     let mut doubts = Vec::new();
     for (i, first) in whole.iter().enumerate() {
         let others = whole.iter().skip(i + 1);
@@ -53,7 +54,9 @@ fn opposite(one: &str, other: &str) -> bool {
     let negated = other.strip_prefix("not ").is_some_and(|inner| inner.trim() == one);
     let sides = |text: &str| text.split_once(" == ").map(|(left, right)| (left.to_owned(), right.to_owned()));
     let differ = match (sides(one), sides(other)) {
-        (Some((left, right)), Some((same, value))) => left == same && literal(&right) && literal(&value) && right != value,
+        (Some((left, right)), Some((same, value))) => {
+            left == same && literal(&right) && literal(&value) && right != value
+        }
         _ => false,
     };
     let unequal = other.split_once(" != ").is_some_and(|(left, right)| one == format!("{left} == {right}"));

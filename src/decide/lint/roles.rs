@@ -46,7 +46,10 @@ impl Known {
         let mut doubts = Vec::new();
         let servers: Vec<&str> = self.servers.iter().chain(&self.server_tags).map(String::as_str).collect();
         let tags: Vec<&str> = self.tool_tags.iter().map(String::as_str).collect();
-        for (key, known, what) in [("servers", servers, "server"), ("tags", tags, "tool with the tag")] {
+        for (key, known, what) in [
+            ("servers", servers, "has no such server or tag of one"),
+            ("tags", tags, "gives no tool such a tag"),
+        ] {
             for (i, name) in texts(grant, key) {
                 if name != "*" && !known.contains(&name) {
                     let place = below(&below(at, key), &i.to_string());
@@ -63,9 +66,16 @@ fn texts<'a>(grant: &'a Value, key: &str) -> Vec<(usize, &'a str)> {
     items.iter().enumerate().filter_map(|(i, item)| Some((i, item.as_str()?))).collect()
 }
 
-fn doubt(bundle: &Bundle, pointer: &str, role: &str, kind: &str, name: &str, known: &[&str]) -> PolicyProblem {
+fn doubt(
+    bundle: &Bundle,
+    pointer: &str,
+    role: &str,
+    kind: &str,
+    name: &str,
+    known: &[&str],
+) -> PolicyProblem {
     let (file, at) = fit::place(bundle, pointer).unwrap_or_else(|| ("data".to_owned(), At::START));
-    let what = format!("role `{role}` names `{name}`, and the configuration has no such {kind}");
+    let what = format!("role `{role}` names `{name}`, and the configuration {kind}");
     let fix = match (nearest(name, known.iter().copied()), known) {
         (Some(near), _) => format!("the nearest is `{near}`"),
         (None, []) => "it has none at all".to_owned(),

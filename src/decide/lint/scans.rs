@@ -6,31 +6,36 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::decide::bundle::Text;
-use crate::decide::paths::tree::{chain, list, place, single};
+use crate::decide::paths::tree::{chain, list, single};
 use crate::decide::paths::{Module, Rule, Step};
 use crate::decide::problem::{At, PolicyProblem};
 use crate::decide::{reads, rego};
 
 /// Every such loop outside of packages that are worked out once.
-pub(super) fn find(texts: &[Text], serving: &[Module], settled: &BTreeSet<Vec<String>>) -> Vec<PolicyProblem> {
+pub(super) fn find(
+    texts: &[Text],
+    serving: &[Module],
+    settled: &BTreeSet<Vec<String>>,
+) -> Vec<PolicyProblem> {
     let mut doubts = Vec::new();
     for module in serving.iter().filter(|module| !settled.contains(&module.package)) {
-        let Some(ast) = texts.iter().find(|text| text.file == module.file).and_then(|text| rego::ast(text).ok())
+        let Some(ast) =
+            texts.iter().find(|text| text.file == module.file).and_then(|text| rego::ast(text).ok())
         else {
             continue;
         };
         for (ast, rule) in list(ast.get("rules")).zip(&module.rules) {
             let mut walked = Vec::new();
             loops(ast, &mut walked);
-            let scans = walked.iter().filter(|(steps, _)| over_grants(&reads::expand(module, rule, steps)));
-            doubts.extend(scans.map(|(_, at)| doubt(module, rule, *at)));
+            let scans = walked.iter().filter(|(_, steps)| over_grants(&reads::expand(module, rule, steps)));
+            doubts.extend(scans.map(|(at, _)| doubt(module, rule, *at)));
         }
     }
     doubts
 }
 
 /// What is looped over: paths, with where each stands.
-fn loops(node: &Value, into: &mut Vec<(Vec<Step>, At)>) {
+fn loops(node: &Value, into: &mut Vec<(At, Vec<Step>)>) {
     match node {
         Value::Object(members) => {
             for (kind, body) in members {
@@ -41,7 +46,10 @@ fn loops(node: &Value, into: &mut Vec<(Vec<Step>, At)>) {
                     _ => None,
                 };
                 if let Some(over) = over {
-                    into.extend(chain(over).map(|steps| (steps, place(over))));
+                    into.extend(
+                        chain(over)
+                            .map(|steps| (steps.first().and_then(Step::at).unwrap_or(At::START), steps)),
+                    );
                 }
                 loops(body, into);
             }
@@ -60,7 +68,9 @@ fn any(index: Option<&Value>) -> bool {
 /// Whether a path of data leads to all tenants, or to the grants of one.
 fn over_grants(steps: &[Step]) -> bool {
     let is = |at: usize, name: &str| steps.get(at).and_then(Step::name) == Some(name);
-    is(0, "data") && is(1, "tenants") && (steps.len() == 2 || steps.iter().skip(2).any(|step| step.name() == Some("roles")))
+    is(0, "data")
+        && is(1, "tenants")
+        && (steps.len() == 2 || steps.iter().skip(2).any(|step| step.name() == Some("roles")))
 }
 
 fn doubt(module: &Module, rule: &Rule, at: At) -> PolicyProblem {

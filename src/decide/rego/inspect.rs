@@ -21,7 +21,11 @@ pub(in crate::decide) struct Inspection {
 
 impl Rego {
     /// Opens the policy for one question.
-    pub(in crate::decide) fn inspect(&self, question: &Question<'_>, phase: Phase) -> Result<Inspection, Failure> {
+    pub(in crate::decide) fn inspect(
+        &self,
+        question: &Question<'_>,
+        phase: Phase,
+    ) -> Result<Inspection, Failure> {
         let input = input::of(question, phase)?;
         let engine = self.engine().map_err(Failure::Failed)?;
         let outlines = self.modules.iter().filter_map(|text| outline(text).ok()).collect();

@@ -141,7 +141,10 @@ enum Trouble {
 
 fn trouble(error: &str, probe: &Text) -> Trouble {
     let what = located(error, std::slice::from_ref(probe)).what;
-    match ["unsafe", "undefined variable", "cyclic", "before definition"].iter().any(|word| what.contains(word)) {
+    match ["unsafe", "undefined variable", "cyclic", "before definition"]
+        .iter()
+        .any(|word| what.contains(word))
+    {
         true => Trouble::Unready,
         false => Trouble::Failed(what),
     }

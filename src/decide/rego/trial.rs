@@ -73,7 +73,11 @@ impl Trial {
     }
 
     /// Runs every `test_…` rule whose name is wanted, as `opa test` does: it passes when it is exactly true.
-    pub(in crate::decide) fn run(&mut self, modules: &[&Module], wanted: impl Fn(&str) -> bool) -> Vec<Tested> {
+    pub(in crate::decide) fn run(
+        &mut self,
+        modules: &[&Module],
+        wanted: impl Fn(&str) -> bool,
+    ) -> Vec<Tested> {
         let mut tested = Vec::new();
         for module in modules {
             let mut done: Vec<&str> = Vec::new();
@@ -103,7 +107,16 @@ impl Trial {
         };
         let problem = failed.map(|what| PolicyProblem::new(&module.file, rule.at, what, ""));
         let (file, line) = (module.file.clone(), rule.at.line);
-        Tested { file, line, name: name.to_owned(), took, problem, details: Vec::new(), stops: Vec::new(), prints }
+        Tested {
+            file,
+            line,
+            name: name.to_owned(),
+            took,
+            problem,
+            details: Vec::new(),
+            stops: Vec::new(),
+            prints,
+        }
     }
 
     /// Says of each test that failed where it stopped. It takes a while, so it is not for loads.

@@ -68,6 +68,8 @@ fn seconds(milliseconds: f64) -> String {
 
 /// Text without the characters that XML 1.0 has no way to write (section 2.2).
 fn plain(text: &str) -> String {
-    let fits = |c: &char| matches!(c, '\t' | '\n' | '\r') || (!c.is_control() && !matches!(c, '\u{fffe}' | '\u{ffff}'));
+    let fits = |c: &char| {
+        matches!(c, '\t' | '\n' | '\r') || (!c.is_control() && !matches!(c, '\u{fffe}' | '\u{ffff}'))
+    };
     text.chars().filter(fits).collect()
 }

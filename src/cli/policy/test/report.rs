@@ -71,8 +71,11 @@ impl Report {
         let mut text = String::from("\ncoverage of the lines that serve\n");
         for file in &self.covered {
             let one = std::slice::from_ref(file);
-            let missed =
-                if file.missed.is_empty() { String::new() } else { format!("  not: {}", ranges(&file.missed)) };
+            let missed = if file.missed.is_empty() {
+                String::new()
+            } else {
+                format!("  not: {}", ranges(&file.missed))
+            };
             let _ = writeln!(text, "{:5.1} %  {}{missed}", share(one), file.file);
         }
         let under = match self.threshold {
@@ -142,6 +145,8 @@ fn ranges(lines: &[u32]) -> String {
             Some(_) | None => ranges.push((*line, *line)),
         }
     }
-    let range = |(first, last): &(u32, u32)| if first == last { first.to_string() } else { format!("{first}-{last}") };
+    let range = |(first, last): &(u32, u32)| {
+        if first == last { first.to_string() } else { format!("{first}-{last}") }
+    };
     ranges.iter().map(range).collect::<Vec<_>>().join(", ")
 }
