@@ -26,15 +26,13 @@ const STOCK: [&str; 9] = [
     "spares",
 ];
 
-/// A grant that does not cover the question, or that would if the caller had its role.
+/// A grant of one of the caller's roles that does not cover the question.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Miss {
     /// Its name: `acme/regional-manager/0`.
     pub rule: String,
     /// Its role.
     pub role: String,
-    /// Whether the caller has the role.
-    pub held: bool,
     /// The key of the first condition that fails; `None`: all hold.
     pub failed: Option<&'static str>,
     /// Why it does not cover the question.
@@ -58,11 +56,17 @@ pub(super) struct Grants {
     pub(super) roles: Vec<String>,
     /// Which of them the tenant has.
     pub(super) known_roles: Vec<String>,
-    /// The grants of these roles that do not cover the question, and those of other roles that would.
+    /// The grants of these roles that do not cover the question.
     pub(super) misses: Vec<Miss>,
+    /// The tenant's other roles that would, each with its grant.
+    pub(super) others: Vec<(String, String)>,
     /// The rules of `deny` that refuse it.
     pub(super) denying: Vec<Value>,
 }
+
+/// The rules that would allow it to whoever had every role. The index answers that, however many grants there are.
+const OTHERS: &str =
+    "rules with input.caller.roles as [role | some role, _ in data.tenants[input.caller.tenant].roles]";
 
 /// One condition: its key, and the Rego that says whether it holds.
 type Condition = (&'static str, &'static str);
@@ -117,28 +121,33 @@ impl Grants {
         let misses = list(Some(grants)).into_iter().filter_map(|found| {
             let role = found.get("role")?.as_str()?.to_owned();
             let rule = format!("{tenant}/{role}/{}", found.get("position")?);
-            let held = roles.contains(&role);
             let covers = rules.iter().any(|other| **other == *rule);
-            let miss = Miss::of(rule, role, held, &found, conditions, question)?;
-            (!covers && (held || miss.failed.is_none())).then_some(miss)
+            let miss = Miss::of(rule, role, &found, conditions, question)?;
+            (!covers).then_some(miss)
         });
         let misses = misses.collect();
+        let prefix = format!("{tenant}/");
+        let others = texts(inspection.value(OTHERS)).into_iter().filter_map(|rule| {
+            let role = rule.strip_prefix(&prefix)?.rsplit_once('/')?.0.to_owned();
+            (!roles.contains(&role)).then_some((role, rule))
+        });
+        let others = others.collect();
         let known_roles = roles.iter().filter(|role| tenants_roles.contains(role)).cloned().collect();
         let denying = list(
             inspection
                 .value("[rule | some rule in data.tenants[input.caller.tenant].deny; not spares(rule)]"),
         );
-        Some(Self { roles, known_roles, misses, denying })
+        Some(Self { roles, known_roles, misses, others, denying })
     }
 }
 
-/// Every grant of the tenant, with what holds of it.
+/// Every grant of the caller's roles, with what holds of it.
 fn rego(conditions: &[Condition]) -> String {
     let holds: Vec<String> = conditions.iter().map(|(key, rego)| format!("{key:?}: {rego}")).collect();
     format!(
         "[{{\"role\": role, \"position\": position, \"grant\": grant, \"holds\": holds}} |\n\
-         some role, grants in data.tenants[input.caller.tenant].roles\n\
-         some position, grant in grants\n\
+         some role in roles\n\
+         some position, grant in data.tenants[input.caller.tenant].roles[role]\n\
          holds := {{{}}}]",
         holds.join(", ")
     )
@@ -148,7 +157,6 @@ impl Miss {
     fn of(
         rule: String,
         role: String,
-        held: bool,
         found: &Value,
         conditions: &[Condition],
         question: &Question<'_>,
@@ -170,7 +178,6 @@ impl Miss {
         Some(Self {
             rule,
             role,
-            held,
             failed,
             because,
             depends,

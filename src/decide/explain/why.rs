@@ -17,7 +17,7 @@ const TOLD: usize = 20;
 pub struct Why {
     /// In one sentence.
     pub sentence: String,
-    /// The grants of the caller's roles that do not cover it, and those of other roles that would.
+    /// The grants of the caller's roles that do not cover it.
     pub grants: Vec<Miss>,
     /// Where the policy's own rules stop, where it is no matter of grants.
     pub stops: Vec<Stop>,
@@ -63,8 +63,7 @@ impl Decide {
         let sentence = sentence(question, told, grants.as_ref(), &stops);
         let changes = changes(question, told, grants.as_ref());
         let mut grants = grants.map(|grants| grants.misses).unwrap_or_default();
-        grants.sort_by_key(|miss| (!miss.held, std::cmp::Reverse(miss.held_conditions)));
-        grants.retain(|miss| miss.held);
+        grants.sort_by_key(|miss| std::cmp::Reverse(miss.held_conditions));
         Why { sentence, grants, stops, changes }
     }
 }
@@ -213,7 +212,7 @@ fn refused(question: &Question<'_>, told: &Explanation, grants: Option<&Grants>,
 impl Grants {
     /// A grant that covers the question if the caller has what is not known of them.
     fn depends(&self) -> Option<&Miss> {
-        self.misses.iter().find(|miss| miss.held && miss.depends)
+        self.misses.iter().find(|miss| miss.depends)
     }
 
     /// Why none of the caller's grants covers the question.
@@ -232,8 +231,8 @@ impl Grants {
         }
         let (word, has) = if roles.len() == 1 { ("role", "has") } else { ("roles", "have") };
         let roles = format!("{word} {} {has}", joined(&roles));
-        let held = || self.misses.iter().filter(|miss| miss.held);
-        let here: Vec<&Miss> = held().filter(|miss| !matches!(miss.failed, Some("servers"))).collect();
+        let here: Vec<&Miss> =
+            self.misses.iter().filter(|miss| !matches!(miss.failed, Some("servers"))).collect();
         let Some(nearest) = here.iter().max_by_key(|miss| miss.held_conditions) else {
             return format!("{roles} no grant for server `{server}`");
         };
@@ -286,15 +285,13 @@ fn changes(question: &Question<'_>, told: &Explanation, grants: Option<&Grants>)
         changes.push("give the argument as it must be".to_owned());
     }
     if told.rules.is_empty() {
-        let mut others: Vec<&Miss> =
-            grants.misses.iter().filter(|miss| !miss.held && miss.failed.is_none()).collect();
-        others.dedup_by_key(|miss| &miss.role);
-        changes.extend(
-            others.iter().map(|miss| {
-                format!("give them the role `{}`, whose grant {} covers it", miss.role, miss.rule)
-            }),
-        );
-        let nearest = grants.misses.iter().filter(|miss| miss.held && miss.failed.is_some());
+        let mut others: Vec<&(String, String)> = grants.others.iter().collect();
+        others.dedup_by_key(|(role, _)| role);
+        let role = |(role, rule): &(String, String)| {
+            format!("give them the role `{role}`, whose grant {rule} covers it")
+        };
+        changes.extend(others.iter().take(TOLD).map(|other| role(other)));
+        let nearest = grants.misses.iter().filter(|miss| miss.failed.is_some());
         if let Some(miss) = nearest.max_by_key(|miss| miss.held_conditions) {
             changes.push(format!("in {}: {}", miss.rule, miss.change));
         }
