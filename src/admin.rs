@@ -22,6 +22,9 @@ mod secrets;
 mod urls;
 
 pub use catalogue::{OfferError, OfferOf, Offers};
+mod explain;
+
+pub use explain::Explains;
 pub use secrets::{NewSecret, SecretError, Secrets};
 pub use urls::{NewUrl, UrlError, Urls};
 
@@ -42,6 +45,8 @@ pub struct AdminState {
     pub secrets: Arc<dyn Secrets>,
     /// What servers offer.
     pub offers: Arc<dyn Offers>,
+    /// Explanations of messages.
+    pub explains: Arc<dyn Explains>,
     /// The bearer token of `/v1/`.
     pub token: Arc<Secret>,
     /// Names in `Host`, beside loopback, under which the listener is reached; lower case, without port.
@@ -78,6 +83,7 @@ fn router(state: AdminState, address: SocketAddr) -> Router {
         .route("/v1/urls/{id}", delete(urls::revoke))
         .route("/v1/secrets", post(secrets::seal))
         .route("/v1/catalogue", get(catalogue::offer))
+        .route("/v1/explain", get(explain::explain))
         .route_layer(middleware::from_fn_with_state(state.clone(), with_token));
     let hosts = Hosts { named: Arc::clone(&state.hosts), address: address.ip() };
     Router::new()

@@ -163,6 +163,22 @@ impl Tool {
         Self::described(server, name, None)
     }
 
+    /// What it does, as one says it: `create a purchase order`; `None` where its name does not begin with a known verb.
+    #[must_use]
+    pub fn spoken(&self, server: &Server) -> Option<String> {
+        operation::spoken(server, &self.name)
+    }
+
+    /// The same tool, as it would be if that were said of it: its operation, its tags.
+    #[must_use]
+    pub fn said(mut self, operation: Option<&str>, tags: Option<Vec<Arc<str>>>) -> Self {
+        if let Some(written) = operation {
+            (self.operation, self.class) = operation::written(written);
+        }
+        self.tags = tags.unwrap_or(self.tags);
+        self
+    }
+
     fn described(server: &Server, name: ToolName, annotations: Option<&RawValue>) -> Self {
         let rule = server.tools.iter().find(|rule| rule.pattern.is_match(name.as_str()));
         let annotations = annotations.filter(|_| server.trust_annotations);

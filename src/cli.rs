@@ -111,6 +111,11 @@ impl<'a> Console<'a> {
         let _ = writeln!(self.out, "{}", line.trim_end_matches('\n'));
     }
 
+    /// Writes JSON to stdout.
+    fn json(&mut self, value: &impl Serialize) {
+        self.say(serde_json::to_string_pretty(value).unwrap_or_default());
+    }
+
     /// Writes a line for people to stdout at once.
     fn say(&mut self, text: impl Display) {
         let _ = writeln!(self.out, "{text}").and_then(|()| self.out.flush());

@@ -11,6 +11,7 @@
 
 mod builtin;
 mod bundle;
+mod cases;
 mod check;
 mod constraint;
 mod contract;
@@ -19,7 +20,9 @@ mod explain;
 mod fit;
 mod inspect;
 mod key;
+mod lint;
 mod names;
+mod outline;
 mod paths;
 mod problem;
 mod rates;
@@ -46,11 +49,13 @@ use crate::identify::Caller;
 use crate::name::{Invocation, Revision};
 use crate::refusal::Refusal;
 
+pub use cases::Servers;
 pub use engine::Decide;
-pub use explain::{Explanation, Outcome};
+pub use explain::{Detail, Explanation, Known, Miss, Outcome, Why};
 pub use names::Names;
 pub use problem::PolicyProblem;
-pub use rego::Tested;
+pub use rego::{Coverage, Covered, Stop, Tested};
+pub use trial::{Trials, Wanted};
 pub use written::Written;
 
 /// What a message is about, as policy sees it.

@@ -219,6 +219,9 @@ pub enum Proof {
 }
 
 impl Proof {
+    /// Every kind.
+    pub const ALL: [Self; 5] = [Self::Jwt, Self::ApiKey, Self::Certificate, Self::ScopedUrl, Self::Anonymous];
+
     /// Its name in policy input and audit.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -2,6 +2,7 @@
 
 pub mod desk;
 mod files;
+pub mod inquiry;
 pub mod offers;
 mod operator;
 mod reload;

@@ -223,6 +223,18 @@ impl Gate {
         (answer.status().as_u16(), answer.text().await.expect("text"))
     }
 
+    /// Why a message ended as it did, as the admin interface tells it.
+    ///
+    /// # Panics
+    /// Where it tells nothing.
+    pub async fn explain(&self, invocation: &str) -> Value {
+        let url = format!("{}/v1/explain?invocation={invocation}", self.admin_url);
+        let answer = client().get(url).bearer_auth(self.admin_token()).send().await;
+        let answer = answer.expect("the admin listener answers");
+        assert!(answer.status().is_success(), "not explained: {}", answer.status());
+        answer.json().await.expect("JSON")
+    }
+
     /// Makes a scoped URL through the admin interface: its id and its path.
     pub async fn create_url(&self, wanted: &Value) -> (String, String) {
         let request =

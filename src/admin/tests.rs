@@ -78,6 +78,7 @@ impl Admin {
             urls: Arc::new(Kept::default()),
             secrets: Arc::new(Kept::default()),
             offers: Arc::new(Kept::default()),
+            explains: Arc::new(Kept::default()),
             token: Arc::new(Secret::new("sesame".to_owned())),
             hosts: Arc::from(["admin.acme.example".to_owned()]),
         };
@@ -99,6 +100,23 @@ impl Admin {
     async fn get(&self, path: &str) -> (u16, Value) {
         self.ask(Method::GET, path, &[], "").await
     }
+}
+
+impl Explains for Kept {
+    fn explain(&self, invocation: &str) -> Result<Option<Value>, String> {
+        Ok((invocation == "0190").then(|| json!({"sentence": "alice may not create a purchase order."})))
+    }
+}
+
+#[tokio::test]
+async fn why_a_message_was_refused_is_told_to_whoever_has_the_token() {
+    let admin = Admin::start();
+    assert_eq!(admin.get("/v1/explain?invocation=0190").await.0, 401);
+    let ask = async |path: &str| admin.ask(Method::GET, path, &[TOKEN], "").await;
+    let (status, told) = ask("/v1/explain?invocation=0190").await;
+    assert_eq!((status, &told["sentence"]), (200, &json!("alice may not create a purchase order.")));
+    assert_eq!(ask("/v1/explain?invocation=0191").await.0, 404);
+    assert_eq!(ask("/v1/explain").await.0, 400);
 }
 
 const TOKEN: (&str, &str) = ("authorization", "Bearer sesame");

@@ -100,6 +100,31 @@ fn by_name(server: &Server, name: &ToolName) -> (String, Option<&'static str>) {
     (verb.clone(), operation.filter(|_| certain))
 }
 
+/// A name as one says it, where it begins with a known verb: `create a purchase order`.
+pub(in crate::catalogue) fn spoken(server: &Server, name: &ToolName) -> Option<String> {
+    let own = words_of_server(server);
+    let words = words(name.as_str());
+    let mut words = words.iter().filter(|word| !PREFIXES.contains(&word.as_str()) && !own.contains(*word));
+    let verb = words.next()?;
+    let things: Vec<&str> = words.map(String::as_str).collect();
+    let thing = things.join(" ");
+    if !(operation_of(verb).is_some() || ANY.contains(&verb.as_str())) || thing.is_empty() {
+        return None;
+    }
+    let several = thing.ends_with('s') && !thing.ends_with("ss");
+    let counted = operation_of(verb).is_some_and(|operation| operation != "list")
+        || ["approve", "release", "post", "submit", "send"].contains(&verb.as_str());
+    let article = match (
+        several || !counted || things.first() == Some(&"all"),
+        thing.starts_with(['a', 'e', 'i', 'o', 'u']),
+    ) {
+        (true, _) => "",
+        (false, true) => "an ",
+        (false, false) => "a ",
+    };
+    Some(format!("{verb} {article}{thing}"))
+}
+
 fn operation_of(verb: &str) -> Option<&'static str> {
     let tables = [("list", LIST), ("get", GET), ("create", CREATE), ("update", UPDATE), ("delete", DELETE)];
     tables.into_iter().find(|(_, verbs)| verbs.contains(&verb)).map(|(operation, _)| operation)

@@ -27,6 +27,7 @@ struct Found {
     warnings: Vec<Warning>,
     policies: Vec<String>,
     pins: Option<String>,
+    doubts: Vec<String>,
 }
 
 impl Check {
@@ -37,12 +38,14 @@ impl Check {
             (Some(file), _) => Some(file),
             (None, None) => Some(PathBuf::from("portcullis.yaml")),
         };
+        let mut servers = None;
         let mut policy = self.policies.map(alone);
         if let Some(file) = file {
             match Config::load(&file, console.env) {
                 Ok((config, warnings)) => {
                     found.pins = Pins::load(&config).err().map(|bad| bad.to_string());
                     policy = policy.or(Some(config.policy));
+                    servers = Some(config.servers);
                     found.warnings = warnings;
                 }
                 Err(errors) => found.errors = errors,
@@ -50,6 +53,8 @@ impl Check {
         }
         if let Some(policy) = policy {
             found.policies = policies(&policy);
+            let doubts = Decide::lint(&policy.directory, servers.as_ref());
+            found.doubts = doubts.iter().map(ToString::to_string).collect();
         }
         found.tell(console)
     }
@@ -59,6 +64,9 @@ impl Found {
     fn tell(self, console: &mut Console<'_>) -> Exit {
         for warning in &self.warnings {
             console.note(format_args!("warning: {warning}"));
+        }
+        for doubt in &self.doubts {
+            console.note(format_args!("warning: {doubt}"));
         }
         for error in &self.errors {
             console.note(format_args!("error: {error}"));
@@ -76,6 +84,7 @@ impl Found {
             "warnings": self.warnings,
             "policies": self.policies,
             "pins": self.pins,
+            "policy_warnings": self.doubts,
         });
         let text = match mistakes {
             0 => "valid".to_owned(),

@@ -292,13 +292,62 @@ fn a_secret_is_sealed_where_no_gate_runs() {
     assert!(!String::from_utf8_lossy(&store).contains("hunter2"));
 }
 
+/// A report without how long each test took.
+fn untimed(text: &str) -> String {
+    let timeless = |line: &str| match line.split_once(" (") {
+        Some((name, time)) if time.ends_with(" ms)") => format!("{name}\n"),
+        _ => format!("{line}\n"),
+    };
+    text.lines().map(timeless).collect()
+}
+
+#[test]
+fn a_report_of_policy_tests_comes_in_the_form_that_a_ci_server_reads() {
+    let (directory, _) = installed("off");
+    let policies = directory.path().join("policies");
+    let wrong = "package wrong_test\n\ntest_all_may if data.mcp.authz.rules == {\"<&>\"}\n";
+    std::fs::write(policies.join("wrong_test.rego"), wrong).unwrap();
+    let test =
+        |more: &[&str]| portcullis(&[&["policy", "test", policies.to_str().unwrap()], more].concat(), "");
+    let junit = test(&["--format", "junit"]);
+    assert_eq!(junit.exit, Exit::Failed);
+    for part in [
+        "<testsuites name=\"portcullis policy test\" tests=\"2\" failures=\"1\">",
+        "<testcase name=\"test_a_stranger_may_not\"",
+        "<failure message=\"test `test_all_may` fails\">",
+        "data.mcp.authz.rules == {&quot;&lt;&amp;&gt;&quot;}",
+    ] {
+        assert!(junit.out.contains(part), "{part}\n{}", junit.out);
+    }
+    let told: Value = serde_json::from_str(&test(&["--format", "json", "--coverage"]).out).unwrap();
+    assert_eq!((&told["failed"], &told["tests"][1]["passed"]), (&json!(1), &json!(false)));
+    assert_eq!(told["tests"][1]["stops"][0]["values"], json!([["data.mcp.authz.rules", "[]"]]));
+    assert!(told["coverage"]["files"][0]["missed"].is_array());
+}
+
+#[test]
+fn too_little_coverage_fails_the_run() {
+    let (directory, _) = installed("off");
+    let policies = directory.path().join("policies");
+    let test = |threshold: &str| {
+        let test =
+            ["policy", "test", policies.to_str().unwrap(), "--filter", "stranger", "--threshold", threshold];
+        portcullis(&test, "")
+    };
+    assert_eq!(test("10").exit, Exit::Done);
+    let ran = test("99.5");
+    assert_eq!(ran.exit, Exit::Failed);
+    assert!(ran.out.contains("in all, under the threshold of 99.5 %"), "{}", ran.out);
+    assert_eq!(test("101").exit, Exit::Invalid);
+}
+
 #[test]
 fn policy_tests_are_told_one_by_one() {
     let (directory, _) = installed("off");
     let policies = directory.path().join("policies");
     let ran = portcullis(&["policy", "test", policies.to_str().unwrap()], "");
     assert_eq!(
-        (ran.exit, ran.out.as_str()),
+        (ran.exit, untimed(&ran.out).as_str()),
         (Exit::Done, "pass  test_a_stranger_may_not\n1 passed, 0 failed\n")
     );
     let wrong = "package wrong_test\n\ntest_all_may if data.mcp.authz.allow\n";
@@ -306,7 +355,7 @@ fn policy_tests_are_told_one_by_one() {
     let ran = portcullis(&["policy", "test", policies.to_str().unwrap()], "");
     assert_eq!(ran.exit, Exit::Failed);
     assert!(
-        ran.out.contains("FAIL  test_all_may\n") && ran.out.contains("wrong_test.rego:3:"),
+        untimed(&ran.out).contains("FAIL  test_all_may\n") && ran.out.contains("wrong_test.rego:3:"),
         "{}",
         ran.out
     );
@@ -321,11 +370,12 @@ fn policy_explains_who_may_what_and_why_not() {
         portcullis(&[&asked[..], &["--user", user, "--tool", tool], more].concat(), "")
     };
     let ran = explain("ana", "list_invoices", &[]);
-    let told = "allowed\nrule        readers\nconstraint  region: {\"const\":\"EMEA\"}\n";
+    let told = "ana may list invoices (`list_invoices` of `erp`) by readers, where `region` is \"EMEA\".\n\
+                decision    allowed\nrule        readers\nconstraint  region: {\"const\":\"EMEA\"}\n";
     assert!(ran.exit == Exit::Done && ran.out.starts_with(told), "{} {}", ran.out, ran.err);
     let ran = explain("ana", "list_invoices", &["--arguments", r#"{"region": "US"}"#]);
     assert_eq!(ran.exit, Exit::Denied);
     assert!(ran.out.contains("refused     argument `region` is outside what you may use"), "{}", ran.out);
     let ran = explain("eve", "list_invoices", &["--attribute", "region=EMEA"]);
-    assert!(ran.exit == Exit::Denied && ran.out.starts_with("hidden"), "{}", ran.out);
+    assert!(ran.exit == Exit::Denied && ran.out.contains("\ndecision    hidden"), "{}", ran.out);
 }

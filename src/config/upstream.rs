@@ -59,6 +59,26 @@ impl PinMode {
     }
 }
 
+impl Server {
+    /// A server that is only imagined, to ask policy about: nothing is ever sent to it.
+    #[must_use]
+    pub fn imagined(name: ServerName, tags: Vec<Arc<str>>, tools: Vec<ToolRule>) -> Self {
+        let second = Duration::from_secs(1);
+        Self {
+            name,
+            url: http::Uri::default(),
+            tags,
+            trust_annotations: false,
+            tools,
+            tls: UpstreamTls::default(),
+            timeouts: Timeouts { connect: second, read: second, total: second, stream_idle: second },
+            http2: false,
+            vouch_roles: false,
+            pins: PinMode::Off,
+        }
+    }
+}
+
 /// What the operator says of tools that match a pattern.
 #[derive(Debug, Clone)]
 pub struct ToolRule {

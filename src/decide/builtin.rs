@@ -136,6 +136,68 @@ pub(in crate::decide) fn exists(name: &str) -> bool {
     NAMES.binary_search(&name).is_ok()
 }
 
+/// How many arguments a function takes; `None`: any number, or there is no such function.
+pub(in crate::decide) fn takes(name: &str) -> Option<usize> {
+    match name {
+        "print" => None,
+        "opa.runtime" | "time.now_ns" => Some(0),
+        "array.concat"
+        | "bits.and"
+        | "bits.lsh"
+        | "bits.or"
+        | "bits.rsh"
+        | "bits.xor"
+        | "concat"
+        | "contains"
+        | "endswith"
+        | "format_int"
+        | "graph.reachable"
+        | "graph.reachable_paths"
+        | "indexof"
+        | "indexof_n"
+        | "json.filter"
+        | "json.marshal_with_options"
+        | "json.match_schema"
+        | "json.patch"
+        | "json.remove"
+        | "net.cidr_contains"
+        | "numbers.range"
+        | "object.filter"
+        | "object.remove"
+        | "object.subset"
+        | "object.union"
+        | "rand.intn"
+        | "regex.match"
+        | "regex.split"
+        | "semver.compare"
+        | "split"
+        | "sprintf"
+        | "startswith"
+        | "strings.any_prefix_match"
+        | "strings.any_suffix_match"
+        | "strings.count"
+        | "strings.replace_n"
+        | "time.diff"
+        | "time.parse_ns"
+        | "trim"
+        | "trim_left"
+        | "trim_prefix"
+        | "trim_right"
+        | "trim_suffix" => Some(2),
+        "array.slice"
+        | "glob.match"
+        | "numbers.range_step"
+        | "object.get"
+        | "regex.find_all_string_submatch_n"
+        | "regex.find_n"
+        | "regex.replace"
+        | "replace"
+        | "substring" => Some(3),
+        "regex.template_match" | "time.add_date" => Some(4),
+        _ => exists(name).then_some(1),
+    }
+}
+
 /// Functions that could hold a thread for longer than the time limit, or fill the memory: what is wrong, and what
 /// would be right.
 pub(in crate::decide) fn refused(name: &str, call: &Call) -> Option<(String, String)> {

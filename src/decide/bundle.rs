@@ -1,7 +1,7 @@
 //! A policy directory → its modules and its data, placed as OPA places them.
 //!
 //! `*.rego` are modules; `data.yaml` and `data.json` are data, and the folder that they stand in is their path in
-//! `data`. `*_test.rego` are loaded for tests only. Names that begin with a dot are left alone (`.git`, and the
+//! `data`. `*_test.rego` are loaded for tests only, and `*_cases.yaml` hold cases for them. Names that begin with a dot are left alone (`.git`, and the
 //! `..data` that a Kubernetes volume is mounted through).
 
 use std::fs;
@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use crate::decide::fit;
 use crate::decide::problem::{At, PolicyProblem, nearest};
 use crate::decide::yaml::{Document, below};
+use crate::decide::{cases, fit};
 use crate::name::Revision;
 
 /// How deep folders may be nested: a link that leads back to its parent ends here.
@@ -27,6 +27,8 @@ pub(in crate::decide) struct Bundle {
     pub(in crate::decide) tests: Vec<Text>,
     /// Data files and the path in `data` that each fills.
     pub(in crate::decide) documents: Vec<Placed>,
+    /// Files of cases.
+    pub(in crate::decide) cases: Vec<Text>,
     /// What tenants' data may hold.
     pub(in crate::decide) schemas: Vec<Text>,
     /// All data merged.
@@ -63,6 +65,7 @@ impl Bundle {
             modules: Vec::new(),
             tests: Vec::new(),
             documents: Vec::new(),
+            cases: Vec::new(),
             schemas: Vec::new(),
             data: Value::Object(Map::new()),
             revision: digest(&files),
@@ -91,6 +94,8 @@ impl Bundle {
             self.tests.push(file.text()?);
         } else if name.ends_with(".rego") {
             self.modules.push(file.text()?);
+        } else if cases::is_case_file(name) {
+            self.cases.push(file.text()?);
         } else if fit::is_schema(name) {
             self.schemas.push(file.text()?);
         } else if let Some(read) = reader(name) {

@@ -175,7 +175,10 @@ impl<'a> Names<'a> {
             return problem(what, fix);
         }
         if builtin::exists(&name) {
-            return None;
+            // One argument more is where the result goes.
+            let takes = builtin::takes(&name).filter(|n| call.arguments != *n && call.arguments != n + 1);
+            let what = format!("`{name}` is given {} arguments", call.arguments);
+            return takes.and_then(|n| problem(what, format!("it takes {n}")));
         }
         let known = builtin::NAMES.iter().copied().chain(self.functions.keys().map(String::as_str));
         let fix = nearest(&name, known).map(|near| format!("the nearest is `{near}`"));

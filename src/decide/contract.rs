@@ -76,6 +76,51 @@ impl Field {
     }
 }
 
+impl Reads {
+    /// What it is a part of, where the audit keeps nothing of that.
+    pub(in crate::decide) fn unrecorded(&self) -> Option<&'static str> {
+        match self {
+            Self::Attribute(_) | Self::Field(Field::Attributes) => Some("caller.attributes"),
+            Self::Field(Field::Groups) => Some("caller.groups"),
+            Self::Field(Field::AuthIssuer | Field::AuthScopes | Field::AuthAge) => {
+                Some("caller.authentication")
+            }
+            Self::Field(Field::ScopeId | Field::ScopeMethods | Field::ScopeTags | Field::ScopeExpires) => {
+                Some("scope")
+            }
+            Self::Field(Field::ToolAnnotations) => Some("tool.annotations"),
+            Self::Field(Field::ClientName | Field::ClientVersion | Field::ClientVerified) => {
+                Some("request.client")
+            }
+            Self::Field(Field::Workflow) => Some("request.workflow"),
+            Self::Field(Field::RateRemaining | Field::CostThisMonth) => Some("usage"),
+            Self::Field(
+                Field::Phase
+                | Field::Method
+                | Field::Tenant
+                | Field::User
+                | Field::Agent
+                | Field::Roles
+                | Field::AuthKind
+                | Field::ServerName
+                | Field::ServerTags
+                | Field::ToolName
+                | Field::ToolOperation
+                | Field::ToolClass
+                | Field::ToolTags
+                | Field::ToolPinned
+                | Field::ResourceUri
+                | Field::PromptName
+                | Field::Arguments
+                | Field::RequestId
+                | Field::RequestTime
+                | Field::SourceIp
+                | Field::Protocol,
+            ) => None,
+        }
+    }
+}
+
 use Shape::{Attributes, List, Object, Open, Value};
 
 const AUTHENTICATION: Shape = Object(&[

@@ -11,9 +11,9 @@ use serde_json::value::RawValue;
 use crate::config::{Policy, Rates, Server};
 use crate::decide::bundle::Bundle;
 use crate::decide::constraint::Constraints;
-use crate::decide::contract::Field;
+use crate::decide::contract::{Field, Reads};
 use crate::decide::reads::ReadSet;
-use crate::decide::rego::{Answer, Failure, Rego};
+use crate::decide::rego::{Answer, Coverage, Failure, Rego, Trial};
 use crate::decide::{
     Circumstances, Denied, Permit, Phase, PolicyProblem, Question, Sight, Subject, Tally, Verdict, check,
     key, rates, reads, rego,
@@ -45,6 +45,15 @@ pub struct Decide {
     tally: Arc<Tally>,
 }
 
+/// Whether a load runs the policy's tests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::decide) enum Tests {
+    /// It does, and they must pass.
+    MustPass,
+    /// Whoever loads it runs them.
+    Elsewhere,
+}
+
 /// Why there is no permit, before it is put in words for the caller.
 struct No {
     refusal: Refusal,
@@ -57,6 +66,11 @@ impl Decide {
     /// # Errors
     /// Every mistake that was found.
     pub fn load(config: &Policy) -> Result<Self, Vec<PolicyProblem>> {
+        Self::assemble(config, Tests::MustPass)
+    }
+
+    /// The same, where tests that fail are told elsewhere.
+    pub(in crate::decide) fn assemble(config: &Policy, tested: Tests) -> Result<Self, Vec<PolicyProblem>> {
         let (bundle, mut problems) = Bundle::read(&config.directory);
         let unread = problems.len();
         let serving = rego::parse(&bundle.modules, &mut problems);
@@ -76,8 +90,12 @@ impl Decide {
             return Err(sorted(found));
         }
         let ready = Rego::ready(&bundle, &serving, &defined, config.timeout);
-        match rego::test(&bundle, &serving.iter().chain(&tests).collect::<Vec<_>>()) {
-            Ok(tested) => problems.extend(tested.into_iter().filter_map(|test| test.problem)),
+        match Trial::ready(&bundle, Coverage::Uncounted) {
+            Ok(_) if tested == Tests::Elsewhere => {}
+            Ok(mut trial) => {
+                let tested = trial.run(&serving.iter().chain(&tests).collect::<Vec<_>>(), |_| true);
+                problems.extend(tested.into_iter().filter_map(|test| test.problem));
+            }
             Err(broken) => problems.push(broken),
         }
         match ready {
@@ -257,6 +275,18 @@ impl Decide {
             why = told.unwrap_or_default().trim(),
             "Policy could not decide"
         );
+    }
+
+    /// What of a question the policy reads and the audit does not keep.
+    #[must_use]
+    pub fn unrecorded(&self) -> Vec<&'static str> {
+        let mut parts: Vec<&'static str> = self.reads.values.iter().filter_map(Reads::unrecorded).collect();
+        parts.dedup();
+        parts
+    }
+
+    pub(in crate::decide) fn rego(&self) -> &Rego {
+        &self.rego
     }
 
     /// How many verdicts are kept.

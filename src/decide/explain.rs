@@ -1,5 +1,8 @@
 //! A question → what policy says of it, in full: for the operator, never for a caller.
 
+mod grants;
+mod why;
+
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -7,6 +10,9 @@ use serde_json::{Map, Value};
 
 use crate::decide::{Decide, Phase, Question, Verdict};
 use crate::name::Revision;
+
+pub use grants::Miss;
+pub use why::{Detail, Known, Why};
 
 /// What policy says of a question.
 #[derive(Debug, Clone, Serialize)]

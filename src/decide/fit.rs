@@ -51,10 +51,14 @@ fn misfit(bundle: &Bundle, root: &str, error: &jsonschema::ValidationError<'_>) 
         }
         _ => pointer,
     };
-    let place = bundle.documents.iter().find_map(|placed| Some((placed.file.clone(), placed.at(&pointer)?)));
-    let (file, at) = place.unwrap_or_else(|| ("data".to_owned(), At::START));
+    let (file, at) = place(bundle, &pointer).unwrap_or_else(|| ("data".to_owned(), At::START));
     let what = format!("`data{}`: {error}", pointer.replace('/', "."));
     PolicyProblem::new(&file, at, what, format!("write what `{NAME}` takes"))
+}
+
+/// The file in which a member of `data` stands, and where.
+pub(in crate::decide) fn place(bundle: &Bundle, pointer: &str) -> Option<(String, At)> {
+    bundle.documents.iter().find_map(|placed| Some((placed.file.clone(), placed.at(pointer)?)))
 }
 
 /// Whether a file is the schema of tenants' data.

@@ -6,7 +6,7 @@
 //! be told before it runs (`input[x]`, a whole object handed to a function), everything below it counts as read.
 
 mod heads;
-mod tree;
+pub(in crate::decide) mod tree;
 
 use serde_json::Value;
 

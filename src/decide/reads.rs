@@ -80,7 +80,6 @@ pub(in crate::decide) fn check(module: &Module) -> Vec<PolicyProblem> {
     problems
 }
 
-/// A reference with the rule's own aliases resolved.
 /// The path that a reference in a rule stands for, once the rule's own names for it are resolved as well.
 pub(in crate::decide) fn expand(module: &Module, rule: &Rule, steps: &[Step]) -> Vec<Step> {
     let first = steps.first().and_then(Step::name);

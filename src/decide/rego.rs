@@ -13,6 +13,9 @@
 mod answer;
 mod data;
 mod input;
+mod inspect;
+mod probe;
+mod trial;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
@@ -25,12 +28,18 @@ use regorus::{Engine, LimitError, Value};
 
 use crate::decide::bundle::{Bundle, Text};
 use crate::decide::check::Defined;
+use crate::decide::outline::Outline;
 use crate::decide::paths::Module;
 use crate::decide::problem::{At, PolicyProblem};
 use crate::decide::rego::data::Data;
 use crate::decide::{Phase, Question, settled};
 
 pub(in crate::decide) use answer::Answer;
+pub(in crate::decide) use inspect::Inspection;
+pub(in crate::decide) use probe::Probe;
+pub use probe::Stop;
+pub(in crate::decide) use trial::Trial;
+pub use trial::{Coverage, Covered, Tested};
 
 /// The gate's own rule in `mcp.authz`.
 pub(in crate::decide) const GATE: &str = "portcullis_answer";
@@ -183,65 +192,21 @@ pub(in crate::decide) fn parse(texts: &[Text], problems: &mut Vec<PolicyProblem>
 }
 
 fn tree(text: &Text) -> Result<Module, String> {
+    Ok(Module::read(&text.file, &text.text, &ast(text)?))
+}
+
+/// A module's rules, statement by statement.
+pub(in crate::decide) fn outline(text: &Text) -> Result<Outline, String> {
+    Ok(Outline::read(text, &ast(text)?))
+}
+
+/// A module's tree as the engine gives it.
+pub(in crate::decide) fn ast(text: &Text) -> Result<serde_json::Value, String> {
     let mut engine = Engine::new();
     engine.add_policy(text.file.clone(), text.text.clone()).map_err(|e| format!("{e:#}"))?;
     let json = engine.get_ast_as_json().map_err(|e| format!("{e:#}"))?;
-    let ast: serde_json::Value = serde_json::from_str(&json).map_err(|e| e.to_string())?;
-    Ok(Module::read(&text.file, &text.text, ast.pointer("/0/ast").unwrap_or(&serde_json::Value::Null)))
-}
-
-/// A `test_…` rule that was run.
-#[derive(Debug, Clone)]
-pub struct Tested {
-    /// Its file.
-    pub file: String,
-    /// Its name.
-    pub name: String,
-    /// Why it fails; `None`: it passes.
-    pub problem: Option<PolicyProblem>,
-}
-
-/// Runs every `test_…` rule, as `opa test` does: it passes when it is exactly true.
-///
-/// # Errors
-/// The modules do not make an engine.
-pub(in crate::decide) fn test(bundle: &Bundle, modules: &[&Module]) -> Result<Vec<Tested>, PolicyProblem> {
-    let texts: Vec<Text> = bundle.modules.iter().chain(&bundle.tests).cloned().collect();
-    let data = Value::from_json_str(&bundle.data.to_string()).map_err(|e| e.to_string());
-    let mut engine =
-        data.and_then(|data| build(texts.iter(), data)).map_err(|error| located(&error, &texts))?;
-    let mut tested = Vec::new();
-    for module in modules {
-        let mut done = Vec::new();
-        for rule in module.rules.iter().filter(|rule| is_test(&rule.name)) {
-            if !done.contains(&&rule.name) {
-                done.push(&rule.name);
-                let failed = failure(&mut engine, module, &rule.name, &texts);
-                let problem = failed.map(|what| PolicyProblem::new(&module.file, rule.at, what, ""));
-                tested.push(Tested { file: module.file.clone(), name: rule.name.join("."), problem });
-            }
-        }
-    }
-    Ok(tested)
-}
-
-fn is_test(name: &[String]) -> bool {
-    matches!(name, [only] if only.starts_with("test_"))
-}
-
-fn failure(engine: &mut Engine, module: &Module, name: &[String], texts: &[Text]) -> Option<String> {
-    let path = module.package.iter().chain(name).fold("data".to_owned(), |path, part| step(&path, part));
-    engine.set_execution_timer_config(timer(PATIENCE));
-    engine.set_input(Value::Undefined);
-    let result = engine.eval_rule(path);
-    drop(engine.take_prints());
-    let name = name.join(".");
-    match result {
-        Ok(Value::Bool(true)) => None,
-        Ok(Value::Undefined | Value::Bool(false)) => Some(format!("test `{name}` fails")),
-        Ok(other) => Some(format!("test `{name}` fails: it gives {other}, and not true")),
-        Err(e) => Some(format!("test `{name}` fails: {}", located(&format!("{e:#}"), texts))),
-    }
+    let mut modules: serde_json::Value = serde_json::from_str(&json).map_err(|e| e.to_string())?;
+    Ok(modules.pointer_mut("/0/ast").map(serde_json::Value::take).unwrap_or_default())
 }
 
 /// A path of `data`, one step longer.

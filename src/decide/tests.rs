@@ -1,9 +1,12 @@
 mod cache;
 mod consistency;
+mod explain;
 mod judge;
+mod lint;
 mod load;
 mod narrow;
 mod stock;
+mod trial;
 
 use std::fs;
 use std::path::Path;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::catalogue::{Catalogue, Page, Tool};
+use crate::catalogue::{Catalogue, Page, Pins, Tool};
 use crate::config::{Config, Server};
 use crate::decide::{Names, Subject};
 use crate::name::{BadName, ServerName, TenantId, ToolName};
@@ -83,9 +83,11 @@ impl Found {
         let text = std::fs::read_to_string(file)?;
         let written: File<'_> = serde_json::from_str(&text)?;
         let mut found = Self::default();
+        // A lock that cannot be used pins nothing here; `check` says what is wrong with it.
+        let pins = Pins::load(config).unwrap_or_else(|_| Pins::none());
         for (name, offer) in &written.servers {
             match ServerName::parse(name).ok().and_then(|name| config.servers.get(&name)) {
-                Some(server) => found.offered(server, offer)?,
+                Some(server) => found.offered(server, &pins, offer)?,
                 None => found.note(format!("the catalogue's server `{name}` is not configured: left out")),
             }
         }
@@ -114,10 +116,10 @@ impl Found {
         found
     }
 
-    fn offered(&mut self, server: &Arc<Server>, offer: &Offer<'_>) -> Result<(), BadName> {
+    fn offered(&mut self, server: &Arc<Server>, pins: &Pins, offer: &Offer<'_>) -> Result<(), BadName> {
         // The tools are read as the gate reads them from a server's list; whose list it is does not matter here.
         let (reader, page) = (Catalogue::default(), Page { tools: &offer.tools, first: true, last: true });
-        let learned = reader.learn(&TenantId::parse("catalogue")?, server, &page);
+        let learned = reader.learn(&TenantId::parse("catalogue")?, server, pins, &page).tools;
         let unread = learned.iter().filter(|listed| listed.is_none()).count();
         if unread > 0 {
             self.note(format!("{unread} tools of `{}` have no name that the gate would pass", server.name));

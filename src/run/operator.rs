@@ -2,10 +2,14 @@
 
 use std::sync::Arc;
 
-use crate::admin::{AdminState, Reason};
+use serde_json::Value;
+
+use crate::admin::{AdminState, Explains, Reason};
+use crate::decide::Detail;
 use crate::gateway::{Gate, Source};
 use crate::listen::Drain;
 use crate::run::desk::{SecretDesk, UrlDesk};
+use crate::run::inquiry::{self, Given, Inquiry};
 use crate::run::offers::OfferDesk;
 use crate::secret::Secret;
 
@@ -21,8 +25,27 @@ pub(in crate::run) fn state(gate: &Arc<Gate>, drain: &Arc<Drain>, token: Secret)
         urls: Arc::new(UrlDesk::Gate(Arc::clone(gate))),
         secrets: Arc::new(SecretDesk::Gate(Arc::clone(gate))),
         offers: Arc::new(OfferDesk::Gate(Arc::clone(gate))),
+        explains: Arc::new(Explainer(Arc::clone(gate))),
         token: Arc::new(token),
         hosts: Arc::new([]),
+    }
+}
+
+/// Explains messages by the policy that serves.
+struct Explainer(Arc<Gate>);
+
+impl Explains for Explainer {
+    fn explain(&self, invocation: &str) -> Result<Option<Value>, String> {
+        let gateway = self.0.current();
+        let line = inquiry::find(&gateway.config().audit.directory, invocation);
+        let Some(line) = line.map_err(|error| error.to_string())? else { return Ok(None) };
+        let inquiry = Inquiry {
+            policy: gateway.policy(),
+            config: gateway.config(),
+            tools: &|tenant, server| gateway.known_tools(tenant, server),
+            now: jiff::Timestamp::now(),
+        };
+        Ok(Some(inquiry.ask(&line, &Given::default()).json(Detail::WithoutInternals)))
     }
 }
 

@@ -6,13 +6,13 @@ use crate::decide::paths::Step;
 use crate::decide::problem::At;
 
 /// The text of a span.
-pub(super) fn spelt(span: &Value, text: &str) -> Option<String> {
+pub(in crate::decide) fn spelt(span: &Value, text: &str) -> Option<String> {
     let offset = |key| span.get(key).and_then(Value::as_u64).and_then(|n| usize::try_from(n).ok());
     text.get(offset("start")?..offset("end")?).map(str::to_owned)
 }
 
 /// A reference's steps; `None` where it does not begin with a name.
-pub(super) fn chain(node: &Value) -> Option<Vec<Step>> {
+pub(in crate::decide) fn chain(node: &Value) -> Option<Vec<Step>> {
     let mut steps = Vec::new();
     let mut node = node;
     loop {
@@ -40,7 +40,7 @@ pub(super) fn chain(node: &Value) -> Option<Vec<Step>> {
 }
 
 /// What a chain of brackets and dots begins with, where that is not a name.
-pub(super) fn innermost(node: &Value) -> Option<&Value> {
+pub(in crate::decide) fn innermost(node: &Value) -> Option<&Value> {
     let mut node = node;
     while let Some(("RefDot" | "RefBrack", body)) = single(node) {
         node = body.get("refr")?;
@@ -48,7 +48,7 @@ pub(super) fn innermost(node: &Value) -> Option<&Value> {
     Some(node)
 }
 
-pub(super) fn bindings(node: &Value, into: &mut Vec<String>) {
+pub(in crate::decide) fn bindings(node: &Value, into: &mut Vec<String>) {
     match node {
         Value::Object(members) => {
             for (kind, body) in members {
@@ -83,29 +83,29 @@ fn variables(node: &Value, into: &mut Vec<String>) {
     }
 }
 
-pub(super) fn text(node: &Value) -> Option<String> {
+pub(in crate::decide) fn text(node: &Value) -> Option<String> {
     let literal = node.pointer("/String/value").or_else(|| node.pointer("/RawString/value"))?;
     literal.as_str().map(str::to_owned)
 }
 
-pub(super) fn names(node: &Value) -> Vec<String> {
+pub(in crate::decide) fn names(node: &Value) -> Vec<String> {
     chain(node).unwrap_or_default().iter().filter_map(Step::name).map(str::to_owned).collect()
 }
 
-pub(super) fn single(node: &Value) -> Option<(&str, &Value)> {
+pub(in crate::decide) fn single(node: &Value) -> Option<(&str, &Value)> {
     let (kind, body) = node.as_object()?.iter().next()?;
     Some((kind, body))
 }
 
-pub(super) fn list(node: Option<&Value>) -> impl Iterator<Item = &Value> {
+pub(in crate::decide) fn list(node: Option<&Value>) -> impl Iterator<Item = &Value> {
     node.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default().iter()
 }
 
-pub(super) fn place(node: &Value) -> At {
+pub(in crate::decide) fn place(node: &Value) -> At {
     single(node).and_then(|(_, body)| body.get("span")).map_or(At::START, span)
 }
 
-pub(super) fn span(span: &Value) -> At {
+pub(in crate::decide) fn span(span: &Value) -> At {
     let number = |key| span.get(key).and_then(Value::as_u64).and_then(|n| u32::try_from(n).ok());
     At { line: number("line").unwrap_or(1), column: number("col").unwrap_or(1) }
 }

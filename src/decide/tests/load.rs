@@ -73,6 +73,24 @@ fn every_builtin_in_the_list_is_one_of_the_engines() {
 }
 
 #[test]
+fn every_builtin_is_called_with_as_many_arguments_as_the_engine_wants() {
+    for name in crate::decide::builtin::NAMES.iter().filter(|name| **name != "print") {
+        let takes = crate::decide::builtin::takes(name).unwrap();
+        let ask = |count: usize| {
+            let mut engine = regorus::Engine::new();
+            let given = vec!["null"; count].join(", ");
+            engine.add_policy("x.rego".into(), format!("package x\nx := {name}({given})")).unwrap();
+            engine.eval_rule("data.x.x".into()).map_err(|e| e.to_string()).err().unwrap_or_default()
+        };
+        let wants = |error: &str| error.contains(&format!("expects {takes} argument"));
+        assert!(!ask(takes).contains("expects ") || !wants(&ask(takes)), "{name}: {}", ask(takes));
+        assert!(wants(&ask(takes + 3)), "{name}: {}", ask(takes + 3));
+    }
+    let problems = Given::rego("allow if split(input.tool.name) == [\"a\"]").problems();
+    assert_eq!(problems, "authz.rego:3:10: `split` is given 1 arguments; it takes 2");
+}
+
+#[test]
 fn a_package_that_answers_nothing_is_refused() {
     let other = Given::new(&[("a.rego", "package acme.authz\nallow if input.method == \"ping\"")]);
     assert!(other.problems().contains("there is no package `mcp.authz`"));

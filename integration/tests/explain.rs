@@ -1,0 +1,101 @@
+//! Why a call was refused: the command line, the audit and the admin interface tell the same, and the agent only the reason.
+
+use std::process::Output;
+
+use portcullis_integration::fixture::{ROLES, Std};
+use portcullis_integration::gate::{House, minimal};
+use portcullis_integration::wait;
+use serde_json::json;
+
+const TEAM: &str = "
+  project-manager:
+    - {servers: [up], tools: ['list_*', 'get_*'], methods: [read]}
+  buyer:
+    - {servers: [up], tools: [create_purchase_order]}
+";
+
+const SENTENCE: &str = "alice may not create a purchase order (`create_purchase_order` of `up`): role `project-manager` has no \
+                        grant for it; the grants at `up` name list_*, get_*.";
+
+fn out(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn explain_says_in_one_sentence_why_alice_may_not_create_a_purchase_order() {
+    let house = House::new(&minimal("up", "http://127.0.0.1:9/mcp"), &[("a", &format!("{ROLES}{TEAM}"))]);
+    let told = house.command(&[
+        "policy",
+        "explain",
+        "--tenant",
+        "a",
+        "--user",
+        "alice",
+        "--roles",
+        "project-manager",
+        "--server",
+        "up",
+        "--tool",
+        "create_purchase_order",
+    ]);
+    assert_eq!(told.status.code(), Some(2), "{told:?}");
+    assert_eq!(out(&told).lines().next(), Some(SENTENCE));
+    assert!(
+        out(&told).contains("change      give them the role `buyer`, whose grant a/buyer/0 covers it"),
+        "{told:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_is_explained_from_the_audit_and_by_the_admin_interface_and_not_to_the_agent() {
+    let std = Std::start();
+    std.gate.house().tenant("a", &format!("{ROLES}{TEAM}"));
+    let alice = std.alice_as(&["project-manager"], "EMEA");
+    let refused = wait::until("the new role", async || {
+        alice.calls("create_purchase_order", json!({"amount": 4711})).await;
+        let lines = std.gate.recorded("refused", "create_purchase_order");
+        let line = lines.last()?.clone();
+        let told = explain(&std, line["invocation"].as_str()?);
+        out(&told).contains("; the policy that serves now").then_some((line, told))
+    })
+    .await;
+    let (line, told) = refused;
+    assert_eq!(out(&told).lines().next(), Some(SENTENCE), "{told:?}");
+    for words in
+        [": refused: unknown_tool; the policy that serves now", "unknown     arguments: they are not kept"]
+    {
+        assert!(out(&told).contains(words), "{words}: {told:?}");
+    }
+    assert!(!out(&told).contains("4711"));
+    let invocation = line["invocation"].as_str().expect("an invocation");
+    let (status, _) = std.gate.admin(&format!("/v1/explain?invocation={invocation}")).await;
+    assert_eq!(status, 401, "the admin token is needed");
+    let answer = std.gate.explain(invocation).await;
+    assert_eq!(answer["sentence"], SENTENCE);
+    assert!(!answer.to_string().contains(".rego"), "{answer}");
+    let reply = alice.calls("create_purchase_order", json!({})).await;
+    let reply = format!("{reply:?}");
+    assert!(!reply.contains("project-manager") && !reply.contains("buyer"), "{reply}");
+}
+
+fn explain(std: &Std, invocation: &str) -> Output {
+    std.gate.house().command(&["policy", "explain", "--invocation", invocation])
+}
+
+#[test]
+fn a_directory_of_policies_is_tested_with_its_cases() {
+    let house = House::new(&minimal("up", "http://127.0.0.1:9/mcp"), &[("a", &format!("{ROLES}{TEAM}"))]);
+    let cases = "callers:\n  alice: {tenant: a, user: alice, roles: [project-manager]}\ncases:\n\
+                 - {name: alice lists, caller: alice, call: {server: up, tool: list_orders}, expect: allow, rule: a/project-manager/0}\n\
+                 - {name: alice does not buy, caller: alice, call: {server: up, tool: create_purchase_order}, expect: hidden}\n";
+    house.write("policies/tenants/a/team_cases.yaml", cases);
+    let test =
+        || house.command(&["policy", "test", "policies", "--config", "portcullis.yaml", "--threshold", "90"]);
+    let told = test();
+    assert_eq!(told.status.code(), Some(0), "{told:?}");
+    assert!(out(&told).contains("pass  alice does not buy"), "{told:?}");
+    house.write("policies/tenants/a/team_cases.yaml", &cases.replace("expect: hidden", "expect: allow"));
+    let told = test();
+    assert_eq!(told.status.code(), Some(1), "{told:?}");
+    assert!(out(&told).contains(SENTENCE), "{told:?}");
+}
