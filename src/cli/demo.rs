@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::audit::{gist, verdict};
-use super::run::{not_started, runtime, until_told};
+use super::run::{Told, not_started, runtime};
 use super::{Console, Exit, Failure};
 use crate::config::{Config, ProcessEnv};
 use crate::gateway::Source;
@@ -52,10 +52,11 @@ impl Demo {
     }
 
     async fn show(self, console: &mut Console<'_>) -> Result<Exit, Failure> {
+        let mut told = Told::listen()?;
         let mut scene = Scene::set(self.port).await?;
         let shown = async {
             scene.play(console).await?;
-            if self.once { Ok(()) } else { scene.stay(console).await }
+            if self.once { Ok(()) } else { scene.stay(console, &mut told).await }
         };
         let shown = shown.await;
         scene.running.stop().await;
@@ -175,14 +176,13 @@ impl Scene {
     }
 
     /// Keeps the gate for whoever wants to try it, until Ctrl-C.
-    async fn stay(&mut self, console: &mut Console<'_>) -> Result<(), Failure> {
+    async fn stay(&mut self, console: &mut Console<'_>, told: &mut Told) -> Result<(), Failure> {
         self.invite(console);
         let mut shown = self.running.gate().current().policy().revision().clone();
         let mut broken: Option<Arc<String>> = None;
-        let mut told = std::pin::pin!(until_told());
         loop {
             tokio::select! {
-                told = &mut told => return told,
+                () = told.wait() => return Ok(()),
                 () = tokio::time::sleep(LOOK) => {}
             }
             let why = self.running.gate().kept_because(Source::Policy);

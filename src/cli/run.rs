@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{ConfigFile, Console, Exit, Failure};
 use crate::config::{Config, ProcessEnv};
@@ -41,9 +41,10 @@ async fn serve(config: Config, file: PathBuf) -> Result<Exit, Failure> {
     let _telemetry = crate::record::trace::init(&config.telemetry)
         .map_err(|error| Failure::new(error.to_string(), "check `telemetry` in the configuration"))?;
     raise_open_files();
+    let mut told = Told::listen()?;
     let mut running = Running::start(config).await.map_err(not_started)?;
     running.follow(file, Arc::new(ProcessEnv));
-    until_told().await?;
+    told.wait().await;
     running.stop().await;
     Ok(Exit::Done)
 }
@@ -57,15 +58,27 @@ pub(super) fn not_started(errors: Vec<StartError>) -> Failure {
     )
 }
 
-/// SIGTERM or SIGINT.
-pub(super) async fn until_told() -> Result<(), Failure> {
-    let failed =
-        |error: std::io::Error| Failure::new(format!("no signals can be awaited: {error}"), "try again");
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// SIGTERM and SIGINT: caught from the moment this is made, so that neither is lost before it is waited for.
+pub(super) struct Told {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Told {
+    /// # Errors
+    /// The system lets no signals be caught.
+    pub(super) fn listen() -> Result<Self, Failure> {
+        let failed =
+            |error: std::io::Error| Failure::new(format!("no signals can be awaited: {error}"), "try again");
+        let caught = |kind| signal(kind).map_err(failed);
+        Ok(Self { terminate: caught(SignalKind::terminate())?, interrupt: caught(SignalKind::interrupt())? })
     }
-    Ok(())
+
+    /// Waits until the process is told to go.
+    pub(super) async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }
