@@ -119,6 +119,22 @@ pub struct Circumstances {
     pub rate_remaining: Option<u32>,
 }
 
+impl Circumstances {
+    /// Those of a question that is only imagined: a call of the newest revision from this machine.
+    #[must_use]
+    pub fn imagined(now: jiff::Timestamp) -> Self {
+        Self {
+            invocation: Invocation::new(),
+            time: now,
+            source_ip: std::net::Ipv4Addr::LOCALHOST.into(),
+            protocol: Some("2026-07-28"),
+            client: None,
+            workflow: None,
+            rate_remaining: None,
+        }
+    }
+}
+
 /// One question to policy.
 #[derive(Debug, Clone, Copy)]
 pub struct Question<'a> {

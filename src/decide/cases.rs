@@ -19,7 +19,7 @@ use crate::decide::{
     Circumstances, Decide, Explanation, Known, Outcome, PolicyProblem, Question, Subject, Tested,
 };
 use crate::identify::{Imagined, Proof};
-use crate::name::{Invocation, ServerName};
+use crate::name::ServerName;
 
 /// The servers that the configuration knows.
 pub type Servers = BTreeMap<ServerName, Arc<Server>>;
@@ -74,7 +74,7 @@ impl Case {
     pub(in crate::decide) fn run(&self, decide: &Decide, now: jiff::Timestamp) -> Tested {
         let caller = Imagined::new(&self.caller, self.proof);
         let began = Instant::now();
-        let circumstances = circumstances(now);
+        let circumstances = Circumstances::imagined(now);
         let question = Question {
             caller: caller.caller(),
             server: &self.server,
@@ -165,17 +165,5 @@ fn word(outcome: Outcome) -> &'static str {
         Outcome::Denied => "refuse",
         Outcome::Hidden => "hidden",
         Outcome::Failed => "a failure of policy",
-    }
-}
-
-fn circumstances(now: jiff::Timestamp) -> Circumstances {
-    Circumstances {
-        invocation: Invocation::new(),
-        time: now,
-        source_ip: std::net::Ipv4Addr::LOCALHOST.into(),
-        protocol: Some("2026-07-28"),
-        client: None,
-        workflow: None,
-        rate_remaining: None,
     }
 }

@@ -83,8 +83,10 @@ impl Found {
         let text = std::fs::read_to_string(file)?;
         let written: File<'_> = serde_json::from_str(&text)?;
         let mut found = Self::default();
-        // A lock that cannot be used pins nothing here; `check` says what is wrong with it.
-        let pins = Pins::load(config).unwrap_or_else(|_| Pins::none());
+        let pins = Pins::load(config).unwrap_or_else(|why| {
+            found.note(format!("no tool counts as pinned, for the lock cannot be used: {why}"));
+            Pins::none()
+        });
         for (name, offer) in &written.servers {
             match ServerName::parse(name).ok().and_then(|name| config.servers.get(&name)) {
                 Some(server) => found.offered(server, &pins, offer)?,

@@ -15,7 +15,7 @@ use crate::catalogue::Tool;
 use crate::config::{Config, Server, Static};
 use crate::decide::{Circumstances, Decide, Detail, Explanation, Known, Outcome, Question, Subject, Why};
 use crate::identify::{Imagined, Proof};
-use crate::name::{AgentId, Invocation, ServerName, TenantId, ToolName, UserId};
+use crate::name::{AgentId, ServerName, TenantId, ToolName, UserId};
 use crate::record::{RecordError, read};
 
 /// What the gate knows of a tenant's tools at a server, where it has seen its whole list.
@@ -72,20 +72,6 @@ pub fn find(directory: &Path, invocation: &str) -> Result<Option<Value>, RecordE
     Ok(found)
 }
 
-/// The circumstances of a question that nobody asks for real.
-#[must_use]
-pub fn circumstances(now: jiff::Timestamp) -> Circumstances {
-    Circumstances {
-        invocation: Invocation::new(),
-        time: now,
-        source_ip: std::net::Ipv4Addr::LOCALHOST.into(),
-        protocol: Some("2026-07-28"),
-        client: None,
-        workflow: None,
-        rate_remaining: None,
-    }
-}
-
 impl Inquiry<'_> {
     /// Asks a line of the audit anew.
     #[must_use]
@@ -106,7 +92,7 @@ impl Inquiry<'_> {
         let subject = self.subject(line, server, &who.tenant)?;
         let proof = Proof::ALL.into_iter().find(|proof| Some(proof.as_str()) == word("authn"));
         let caller = Imagined::new(&who, proof.unwrap_or(Proof::ApiKey));
-        let mut circumstances = circumstances(self.now);
+        let mut circumstances = Circumstances::imagined(self.now);
         if let Some(ip) = word("source_ip").and_then(|ip| ip.parse().ok()) {
             circumstances.source_ip = ip;
         }

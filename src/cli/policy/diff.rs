@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 
-use super::matrix::{Ask, Stop, ask, circumstances, load};
+use super::matrix::{Ask, Stop, ask, load};
 use crate::cli::{Console, Exit, Failure, Output};
 use crate::config::Config;
-use crate::decide::{Decide, Names, PolicyProblem, Written};
+use crate::decide::{Circumstances, Decide, Names, PolicyProblem, Written};
 use crate::review::git::{BadRevision, Checkout};
 use crate::review::report::Report;
 use crate::review::{Expected, changes};
@@ -77,7 +77,7 @@ impl Diff {
             Some(config) => self.ask.questions(config, &names, console)?,
             None => Arc::clone(&questions),
         };
-        let now = circumstances(console);
+        let now = Circumstances::imagined(console.env.now());
         let was = ask(&before.decide, &asked_before, &now, console);
         let is = ask(&after.decide, &questions, &now, console);
         Ok(Report::new((&before.name, &after.name), &questions, changes(&was, &is), &expected))

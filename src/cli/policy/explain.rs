@@ -12,7 +12,7 @@ use super::super::{ConfigFile, Console, Exit, Failure};
 use super::invalid;
 use crate::catalogue::Tool;
 use crate::config::{Config, Server, Static};
-use crate::decide::{Decide, Detail, Explanation, Known, Outcome, Question, Subject, Why};
+use crate::decide::{Circumstances, Decide, Detail, Explanation, Known, Outcome, Question, Subject, Why};
 use crate::identify::{Imagined, Proof};
 use crate::name::{AgentId, BadName, ServerName, TenantId, ToolName, UserId};
 use crate::run::inquiry::{self, Given, Inquiry};
@@ -126,7 +126,7 @@ fn imagined(
         method: "tools/call",
         subject: &Subject::Tool(Arc::new(Tool::named(&server, tool))),
         arguments: arguments.as_deref(),
-        circumstances: &inquiry::circumstances(console.env.now()),
+        circumstances: &Circumstances::imagined(console.env.now()),
     };
     let explanation = policy.explain(&question);
     let why = policy.why(&question, &explanation, Known::Whole);

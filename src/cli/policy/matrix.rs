@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::io::IsTerminal;
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +12,7 @@ use super::invalid;
 use crate::cli::{ConfigFile, Console, Exit, Failure, Output};
 use crate::config::{Config, Policy};
 use crate::decide::{Circumstances, Decide, Names, PolicyProblem, Written};
-use crate::name::{Invocation, TenantId};
+use crate::name::TenantId;
 use crate::review::{Found, Matrix, Questions, Who, csv, markdown, page, table};
 
 /// One decision may take so long here: nobody waits for it, and the machine may be busy.
@@ -102,7 +101,7 @@ impl MatrixCommand {
         let decide = load(&config, &config.policy.directory)?;
         let names = Decide::names(&config.policy.directory)?;
         let questions = self.ask.questions(&config, &names, console)?;
-        let now = circumstances(console);
+        let now = Circumstances::imagined(console.env.now());
         Ok(ask(&decide, &questions, &now, console))
     }
 
@@ -186,19 +185,6 @@ impl Ask {
 pub(in crate::cli) fn load(config: &Config, directory: &Path) -> Result<Decide, Vec<PolicyProblem>> {
     let timeout = config.policy.timeout.max(PATIENCE);
     Decide::load(&Policy { directory: directory.to_owned(), timeout, cache: KEPT })
-}
-
-/// The circumstances of every question: those of a call from this machine now.
-pub(in crate::cli) fn circumstances(console: &Console<'_>) -> Circumstances {
-    Circumstances {
-        invocation: Invocation::new(),
-        time: console.env.now(),
-        source_ip: IpAddr::from([127, 0, 0, 1]),
-        protocol: Some("2026-07-28"),
-        client: None,
-        workflow: None,
-        rate_remaining: None,
-    }
 }
 
 /// Asks everything, with a line of progress on a terminal.
