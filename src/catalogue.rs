@@ -28,7 +28,7 @@ use crate::decode::ParamHeaders;
 use crate::name::{ServerName, TenantId, ToolName};
 
 pub use compare::{Difference, compare, distinct};
-pub use definition::{Definition, Digest, MEMBERS, Unreadable};
+pub use definition::{Definition, Digest, MEMBERS, Unreadable, canonical_text};
 pub use lock::{BadLock, Lock, Pinned};
 pub use pins::{Change, Drift, Pins};
 pub use scan::{Finding, Kind, escaped, scan};
@@ -236,7 +236,24 @@ impl Listed {
     }
 }
 
+/// All that was known of an account's tools at one moment. Two are the same where nothing was learned or forgotten between.
+#[derive(Debug)]
+pub struct Edition(Arc<Listing>);
+
+impl PartialEq for Edition {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
 impl Catalogue {
+    /// What is known now, where the whole list has been seen and need not be learned again yet.
+    #[must_use]
+    pub fn edition(&self, tenant: &TenantId, server: &Server, pins: &Pins) -> Option<Edition> {
+        let listing = self.listing(tenant, server, pins)?;
+        (listing.complete && listing.seen.elapsed() <= AGED).then_some(Edition(listing))
+    }
+
     /// What is known of one tool.
     #[must_use]
     pub fn tool(&self, tenant: &TenantId, server: &Server, pins: &Pins, tool: &ToolName) -> Known {

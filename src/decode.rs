@@ -133,6 +133,8 @@ pub struct Message {
     pub action: Action,
     /// What `_meta` says.
     pub meta: Meta,
+    /// `requestState`, with which a caller goes on with a call (2026-07-28 basic/patterns/mrtr).
+    pub state: Option<Box<str>>,
     /// The exact bytes of this message: a slice of the body, not a copy.
     pub bytes: Bytes,
 }

@@ -11,10 +11,12 @@ mod look;
 mod looks;
 mod narrow;
 mod open;
+mod pages;
 mod pull;
 mod refuse;
 mod relay;
 mod reply;
+mod rounds;
 mod route;
 mod sight;
 mod subject;
@@ -41,8 +43,10 @@ use crate::decode::{Decoded, Era, Message, decode};
 use crate::forward::{Endpoint, Passage};
 use crate::gateway::call::{Call, Eyes, Way};
 use crate::gateway::open::Open;
+use crate::gateway::pages::Pages;
 use crate::govern::Quotas;
 use crate::identify::session::Sessions;
+use crate::identify::state::States;
 use crate::identify::{Caller, Identify};
 use crate::inbound::{Head, Inbound, Target};
 use crate::name::{ServerName, TenantId};
@@ -58,6 +62,7 @@ pub struct Gateway {
     config: Arc<Config>,
     identify: Arc<Identify>,
     sessions: Sessions,
+    states: Arc<States>,
     decide: Arc<Decide>,
     vault: Arc<Vault>,
     quotas: HashMap<TenantId, Quotas>,
@@ -65,6 +70,7 @@ pub struct Gateway {
     endpoints: HashMap<ServerName, Endpoint>,
     own_endpoints: HashMap<(TenantId, ServerName), Endpoint>,
     pins: Arc<Pins>,
+    pages: Arc<Pages>,
     shared: Arc<Shared>,
 }
 
@@ -112,7 +118,7 @@ impl Gateway {
         call.asks(&message);
         let circumstances = call.circumstances();
         self.belongs(way, &message)?;
-        let message = self.narrow(way, message, &circumstances)?;
+        let message = self.resume(way, self.narrow(way, message, &circumstances)?)?;
         let subject = self.subject(inbound, way, &message, call).await?;
         let (caller, server) = (Arc::clone(&way.caller), Arc::clone(&way.server));
         let permit = match way.eyes {

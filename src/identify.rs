@@ -14,7 +14,9 @@ mod presented;
 mod principal;
 pub mod problem;
 mod proof;
+mod sealed;
 pub mod session;
+pub mod state;
 #[cfg(test)]
 mod tests;
 pub mod url;

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use portcullis_integration::agent::Agent;
+use portcullis_integration::agent::{Agent, rpc};
 use portcullis_integration::fixture::{KEY_BOB, ROLES, Std, UPSTREAM_SECRET_A, UPSTREAM_SECRET_B};
-use portcullis_integration::mcp::text;
+use portcullis_integration::mcp::{respond, text};
 use portcullis_integration::reply::Reply;
 use portcullis_integration::wait;
 use serde_json::{Value, json};
@@ -240,4 +240,40 @@ async fn the_server_can_verify_who_called() {
         keys.body.windows(4).count() > 0
             && String::from_utf8_lossy(&keys.body).contains(head["kid"].as_str().expect("kid"))
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_that_is_asked_for_again_is_still_its_callers_own() {
+    let std = Std::start();
+    let listed = async |agent: &Agent, id: Value| {
+        let mut asked = rpc("tools/list", json!({}));
+        asked["id"] = id.clone();
+        let answer = agent.send(agent.post().json(&asked)).await;
+        assert_eq!(answer.message()["id"], id, "{answer:?}");
+        answer.result()["tools"].clone()
+    };
+    let name = |tools: &Value| {
+        tools.as_array().expect("tools").iter().map(|t| t["name"].clone()).collect::<Vec<_>>()
+    };
+    let alice = std.alice().initialized().await;
+    let carol = std.carol().initialized().await;
+    let emea = std.alice_as(&["regional"], "EMEA").initialized().await;
+    let us = std.alice_as(&["regional"], "US").initialized().await;
+    for id in [json!(1), json!("two"), json!(1), json!(30)] {
+        assert_eq!(name(&listed(&alice, id.clone()).await), ["safe"]);
+        assert_eq!(name(&listed(&carol, id.clone()).await), ["safe"]);
+        for (agent, region) in [(&emea, "EMEA"), (&us, "US")] {
+            let tools = listed(agent, id.clone()).await;
+            assert_eq!(name(&tools), ["list_all_netsuite_invoices"]);
+            assert_eq!(tools[0]["inputSchema"]["properties"]["region"]["const"], region, "{tools}");
+        }
+    }
+    std.upstream.answers(|exchange| {
+        let mut message = respond(&exchange.message(), exchange);
+        message["result"]["tools"][0]["description"] = json!("edited");
+        Reply::json(&message)
+    });
+    for id in [json!(1), json!(2)] {
+        assert_eq!(listed(&alice, id).await[0]["description"], "edited");
+    }
 }

@@ -121,6 +121,16 @@ impl Definition {
     }
 }
 
+/// A JSON value in canonical form: without spaces, keys in order at every level.
+///
+/// # Errors
+/// It is no JSON.
+pub fn canonical_text(raw: &RawValue) -> Result<String, serde_json::Error> {
+    let mut text = String::new();
+    canonical(&serde_json::from_str(raw.get())?, &mut text);
+    Ok(text)
+}
+
 /// Writes `value` with the keys of every object in order, whatever the map behind it does.
 fn canonical(value: &Value, out: &mut String) {
     match value {

@@ -176,6 +176,21 @@ impl Decide {
         }
     }
 
+    /// All that a verdict on some tool of the server depends on beside the tool, in one text that begins with the tenant;
+    /// `None` where verdicts are not kept, because policy reads what passes or the operator wants none kept.
+    #[must_use]
+    pub fn viewer(&self, caller: &Caller, server: &Server, circumstances: &Circumstances) -> Option<Vec<u8>> {
+        if self.kept.is_none() || self.reads.passing {
+            return None;
+        }
+        let method = "tools/call";
+        let question =
+            Question { caller, server, method, subject: &Subject::Server, arguments: None, circumstances };
+        let mut key = Vec::with_capacity(256);
+        key::write(&mut key, &self.reads.values, &question, Phase::List);
+        (key.len() <= LONGEST_KEY).then_some(key)
+    }
+
     /// Which policy this is.
     #[must_use]
     pub fn revision(&self) -> &Revision {

@@ -118,7 +118,7 @@ fn circumstances() -> Circumstances {
 
 fn message(method: &'static str, action: Action) -> Message {
     let (era, version, id, meta) = (Era::Modern, None, None, Meta::default());
-    Message { era, version, id, method, action, meta, bytes: Bytes::new() }
+    Message { era, version, id, method, action, meta, state: None, bytes: Bytes::new() }
 }
 
 fn call(decide: &Decide, caller: Caller, name: &str, arguments: &str) -> Result<Permit, Box<Denied>> {

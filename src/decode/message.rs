@@ -36,6 +36,7 @@ pub(super) fn bare(
         method: "",
         action,
         meta: Meta::default(),
+        state: None,
         bytes: Bytes::new(),
     })
 }
@@ -155,6 +156,7 @@ impl Frame<'_> {
             method: row.name,
             action,
             meta: params.meta(),
+            state: params.state()?,
             bytes,
         })
     }
@@ -187,6 +189,7 @@ impl Frame<'_> {
             method: "",
             action: Action::Respond,
             meta: Meta::default(),
+            state: None,
             bytes,
         })
     }

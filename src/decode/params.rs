@@ -32,6 +32,8 @@ pub(super) struct Params<'a> {
     pub(super) task: bool,
     /// `_meta`.
     pub(super) meta: MetaFields<'a>,
+    /// `requestState`.
+    pub(super) state: Scalar<'a>,
     client: Option<Client<'a>>,
     meta_is_no_object: bool,
 }
@@ -46,6 +48,16 @@ impl Params<'_> {
             return Err(Refusal::MalformedParams("`_meta` must be an object".into()));
         }
         Ok(())
+    }
+
+    /// `requestState`, which is a string where it is there (2026-07-28 basic/patterns/mrtr).
+    pub(super) fn state(&self) -> Result<Option<Box<str>>, Refusal> {
+        match (&self.state, self.state.is_absent()) {
+            (state, false) if state.text().is_none() => {
+                Err(Refusal::BadParams("`requestState` must be a string".into()))
+            }
+            (state, _) => Ok(state.text().map(Into::into)),
+        }
     }
 
     /// What the gate keeps of `_meta`, and of the client's own words in `initialize`.
@@ -79,6 +91,7 @@ impl<'de> Members<'de> for Params<'de> {
             "name" => self.name = members.next_value_seed(Text { left })?,
             "uri" => self.uri = members.next_value_seed(Text { left })?,
             "taskId" => self.task_id = members.next_value_seed(Text { left })?,
+            "requestState" => self.state = members.next_value_seed(Text { left })?,
             "protocolVersion" => self.protocol_version = members.next_value_seed(Text { left })?,
             "arguments" => self.arguments = Some(members.next_value()?),
             "ref" => self.reference = Some(members.next_value()?),

@@ -133,13 +133,15 @@ pub struct Event {
     pub id: Option<Bytes>,
     text: Bytes,
     bare_cr: bool,
+    renamed: bool,
 }
 
 impl Event {
     fn read(bytes: Bytes, first: bool) -> Self {
         let text = if first { bytes.slice_ref(without_mark(&bytes)) } else { bytes.clone() };
         let bare_cr = bare_cr(&bytes);
-        let mut event = Self { bytes, data: None, kind: None, id: None, text: text.clone(), bare_cr };
+        let mut event =
+            Self { bytes, data: None, kind: None, id: None, text: text.clone(), bare_cr, renamed: false };
         for line in lines(&text) {
             let (name, value) = field(line);
             match name {
@@ -159,11 +161,18 @@ impl Event {
         });
     }
 
+    /// The same event under another id, which has no line break in it.
+    #[must_use]
+    pub fn renamed(self, id: String) -> Self {
+        Self { id: Some(id.into()), renamed: true, ..self }
+    }
+
     /// The event for a client: its own bytes where every reader finds the same lines in them, or else the same event
     /// with LF only.
     #[must_use]
     pub fn passed(&self) -> Bytes {
-        if self.bare_cr { self.written(self.data.as_deref()) } else { self.bytes.clone() }
+        let as_it_is = !self.bare_cr && !self.renamed;
+        if as_it_is { self.bytes.clone() } else { self.written(self.data.as_deref()) }
     }
 
     /// The event with other data. Its other lines stay as they are, each ended by LF; a line break in `data` becomes
@@ -175,9 +184,15 @@ impl Event {
 
     fn written(&self, data: Option<&[u8]>) -> Bytes {
         let mut out = BytesMut::with_capacity(self.bytes.len() + data.map_or(0, <[u8]>::len) + 16);
-        let kept = lines(&self.text).filter(|line| !line.is_empty() && field(line).0 != b"data");
+        let written_anew = |name: &[u8]| name == b"data" || (name == b"id" && self.renamed);
+        let kept = lines(&self.text).filter(|line| !line.is_empty() && !written_anew(field(line).0));
         for line in kept {
             out.extend_from_slice(line);
+            out.extend_from_slice(b"\n");
+        }
+        if let Some(id) = self.id.as_ref().filter(|_| self.renamed) {
+            out.extend_from_slice(b"id: ");
+            out.extend_from_slice(id);
             out.extend_from_slice(b"\n");
         }
         if let Some(data) = data {

@@ -18,6 +18,7 @@ use crate::govern::{Govern, Quotas};
 use crate::identify::Identify;
 use crate::identify::problem::IdentityProblem;
 use crate::identify::session::Sessions;
+use crate::identify::state::States;
 use crate::identify::url::ScopedUrls;
 use crate::name::{ServerName, TenantId};
 use crate::record::metrics::{Held, Lasting, Metrics};
@@ -191,7 +192,7 @@ impl Gateway {
         let pins = keep(Pins::load(&config).map_err(|bad| vec![bad.into()]), &mut wrong).map(Arc::new);
         let (
             Some(decide),
-            Some((identify, sessions)),
+            Some((identify, sessions, states)),
             Some(vault),
             Some((endpoints, own_endpoints)),
             Some(pins),
@@ -206,11 +207,13 @@ impl Gateway {
             config,
             identify: Arc::new(identify),
             sessions,
+            states: Arc::new(states),
             decide,
             vault,
             endpoints,
             own_endpoints,
             pins,
+            pages: Arc::default(),
             shared,
         })
     }
@@ -241,6 +244,7 @@ impl Gateway {
             config: Arc::clone(&self.config),
             identify: Arc::clone(&self.identify),
             sessions,
+            states: Arc::clone(&self.states),
             decide: policy,
             vault: Arc::clone(&self.vault),
             quotas,
@@ -248,6 +252,7 @@ impl Gateway {
             endpoints: self.endpoints.clone(),
             own_endpoints: self.own_endpoints.clone(),
             pins,
+            pages: Arc::default(),
             shared: Arc::clone(&self.shared),
         })
     }
@@ -299,13 +304,13 @@ impl Gateway {
     }
 }
 
-fn identity(config: &Config, shared: &Shared) -> Result<(Identify, Sessions), Vec<BuildError>> {
+fn identity(config: &Config, shared: &Shared) -> Result<(Identify, Sessions, States), Vec<BuildError>> {
     let one = |refusal: Refusal| vec![BuildError::from(refusal)];
     let key = &config.identity.gate_key;
     let urls = ScopedUrls::new(Arc::clone(&shared.store), key, config.identity.second_factor).map_err(one)?;
     let identify = Identify::new(&config.identity, &config.listen.public_url, Arc::new(urls));
     let identify = identify.map_err(all(BuildError::Identity))?;
-    Ok((identify, Sessions::new(key).map_err(one)?))
+    Ok((identify, Sessions::new(key).map_err(one)?, States::new(key).map_err(one)?))
 }
 
 type Endpoints = (HashMap<ServerName, Endpoint>, HashMap<(TenantId, ServerName), Endpoint>);

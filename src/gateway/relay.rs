@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::decode::Version;
 use crate::decode::sse::{Event, Events, message};
+use crate::decode::{Era, Version};
 use crate::forward::{Exchange, Passage, Reply, Wait};
 use crate::gateway::Gateway;
 use crate::gateway::call::Call;
@@ -95,6 +95,7 @@ impl Relay {
             }
             match self.events.next_event() {
                 Ok(Some(event)) => {
+                    let Ok(event) = self.sealed(event) else { return self.break_off(&Refusal::Internal) };
                     if let Some(bytes) = self.pass(&event) {
                         return Some(bytes);
                     }
@@ -150,6 +151,15 @@ impl Relay {
         self.bytes += chunk.len() as u64;
         self.events.push(&chunk);
         Ok(true)
+    }
+
+    /// The event with its id sealed to the caller: legacy streams are resumed by it.
+    fn sealed(&self, event: Event) -> Result<Event, Refusal> {
+        let Some(id) = event.id.as_ref().filter(|id| !id.is_empty() && self.asked.era == Era::Legacy) else {
+            return Ok(event);
+        };
+        let sealed = self.gateway.sessions.seal_event(id, &self.sight.server.name, &self.sight.caller)?;
+        Ok(event.renamed(sealed))
     }
 
     fn pass(&mut self, event: &Event) -> Option<Bytes> {

@@ -131,6 +131,8 @@ impl Gateway {
             caller: Arc::clone(&way.caller),
             server: Arc::clone(&way.server),
             pins: Arc::clone(&self.pins),
+            pages: Arc::clone(&self.pages),
+            states: Arc::clone(&self.states),
             eyes: way.eyes,
             circumstances: call.circumstances(),
         }

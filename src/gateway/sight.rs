@@ -3,14 +3,19 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use serde_json::value::RawValue;
 
-use crate::catalogue::{Listed, Page, Pins};
+use crate::catalogue::{Edition, Listed, Page, Pins};
 use crate::config::Server;
 use crate::decide::{self, Circumstances, Decide, Question, Subject};
+use crate::decode::{Era, Message, splice};
 use crate::gateway::build::Shared;
 use crate::gateway::call::Eyes;
+use crate::gateway::pages::Pages;
+use crate::gateway::rounds;
 use crate::identify::Caller;
+use crate::identify::state::States;
 use crate::respond::list;
 use crate::respond::redact::Redaction;
 
@@ -22,6 +27,8 @@ pub(in crate::gateway) struct Sight {
     pub caller: Arc<Caller>,
     pub server: Arc<Server>,
     pub pins: Arc<Pins>,
+    pub pages: Arc<Pages>,
+    pub states: Arc<States>,
     pub eyes: Eyes,
     pub circumstances: Circumstances,
 }
@@ -36,6 +43,28 @@ impl Sight {
             arguments: None,
             circumstances: &self.circumstances,
         })
+    }
+
+    /// What a filtered page depends on beside the server's bytes and this generation; `None` where that cannot be said.
+    fn page_key(&self, asked: &Message) -> Option<Vec<u8>> {
+        if self.eyes == Eyes::Operator {
+            return None;
+        }
+        let mut key = self.decide.viewer(&self.caller, &self.server, &self.circumstances)?;
+        key.push(match asked.era {
+            Era::Legacy => 0,
+            Era::Modern => 1,
+        });
+        let cursor = splice::get(&asked.bytes, &["params", "cursor"]).ok()?;
+        for part in [Some(self.server.name.as_str()), cursor] {
+            key.extend_from_slice(part.unwrap_or_default().as_bytes());
+            key.push(0);
+        }
+        Some(key)
+    }
+
+    fn edition(&self) -> Option<Edition> {
+        self.shared.catalogue.edition(self.caller.tenant(), &self.server, &self.pins)
     }
 
     fn shows(&self, method: &str, subject: &Subject) -> bool {
@@ -64,6 +93,23 @@ impl list::Sight for Sight {
             }
         };
         page.tools.iter().zip(learned.tools).map(shown).collect()
+    }
+
+    fn page_again(&self, asked: &Message, page: &[u8]) -> Option<Bytes> {
+        self.pages.again(&self.page_key(asked)?, page, asked.id.as_ref()?, &self.edition()?)
+    }
+
+    fn page_seen(&self, asked: &Message, page: &[u8], passed: &Bytes) {
+        if let (Some(key), Some(id), Some(edition)) = (self.page_key(asked), &asked.id, self.edition()) {
+            self.pages.keep(key, page, passed, id, edition);
+        }
+    }
+
+    fn sealed(&self, asked: &Message, state: &str) -> Option<String> {
+        match self.eyes {
+            Eyes::Caller => rounds::sealed(&self.states, &self.caller, &self.server.name, asked, state),
+            Eyes::Operator => None,
+        }
     }
 
     fn resource(&self, uri: &str) -> bool {

@@ -15,6 +15,7 @@ use crate::refusal::Refusal;
 use crate::vouch::Token;
 
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("portcullis/", env!("CARGO_PKG_VERSION")));
+const RESUMED: HeaderName = HeaderName::from_static("last-event-id");
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 
 impl Gateway {
@@ -44,6 +45,9 @@ impl Gateway {
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         headers.insert(USER_AGENT, AGENT);
         mirrored(head, message.era, &mut headers);
+        if let (Action::OpenStream, 1..) = (&message.action, head.count(RESUMED.as_str())) {
+            headers.insert(RESUMED, self.resumed(head, way)?);
+        }
         if let Some((session, _)) = &way.session {
             headers.insert(SESSION, HeaderValue::from_str(session).map_err(|_| Refusal::UnknownSession)?);
         }
@@ -53,6 +57,16 @@ impl Gateway {
         let traceparent = call.open.as_mut().and_then(|open| open.send(url));
         let body = if method == Method::POST { traced(&message.bytes, traceparent) } else { Bytes::new() };
         Ok(Request { method, headers, body, retry: retry(&passage.permit) })
+    }
+}
+
+impl Gateway {
+    /// The server's own id of the event that the caller got last; nobody resumes another's stream.
+    fn resumed(&self, head: &Head, way: &Way) -> Result<HeaderValue, Refusal> {
+        let sealed = head.header(RESUMED.as_str());
+        let id = sealed.and_then(|id| self.sessions.open_event(id, &way.server.name, &way.caller));
+        let value = id.and_then(|id| HeaderValue::from_bytes(&id).ok());
+        value.ok_or_else(|| Refusal::Invalid("`Last-Event-ID` is no event that you were given".into()))
     }
 }
 
@@ -68,7 +82,6 @@ fn mirrored(head: &Head, era: Era, headers: &mut HeaderMap) {
     for (name, value) in &head.headers {
         let passes = match (name.as_str(), era) {
             ("mcp-protocol-version", _) => true,
-            ("last-event-id", Era::Legacy) => true,
             ("mcp-method" | "mcp-name", Era::Modern) => true,
             (name, Era::Modern) => name.starts_with("mcp-param-"),
             (_, Era::Legacy) => false,

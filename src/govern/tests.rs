@@ -17,6 +17,7 @@ fn permit(tenant: &str, user: &str) -> Permit {
         method: "ping",
         action: Action::Ping,
         meta: Meta::default(),
+        state: None,
         bytes: bytes::Bytes::new(),
     };
     permit_for_test(

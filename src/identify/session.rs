@@ -1,25 +1,22 @@
-//! Legacy session ids that only the caller who opened the session can use.
+//! Legacy session ids and event ids that only the caller who got them can use.
 //!
 //! # Why sealed and not stored
-//! The id that the agent holds is the server's own id, encrypted and bound to the caller and the server. Nothing is kept, so
-//! any gate with the same key can open it, and another caller's id is simply not an id (MCP 2025-11-25, session hijacking).
+//! The id that the agent holds is the server's own id, encrypted and bound to the caller and the server. Another caller's id
+//! is simply not an id (MCP 2025-11-25, session hijacking).
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
-use aws_lc_rs::hkdf::{HKDF_SHA256, Salt};
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-
+use super::sealed::{Bound, Sealed};
 use crate::decode::Version;
 use crate::identify::Caller;
 use crate::name::ServerName;
 use crate::refusal::Refusal;
 use crate::secret::Key;
 
-const NONCE: usize = 12;
-
 /// Seals and opens session ids under a key derived from the gate's.
 #[derive(Debug)]
-pub struct Sessions(RandomizedNonceKey);
+pub struct Sessions {
+    ids: Sealed,
+    events: Sealed,
+}
 
 impl Sessions {
     /// Derives the key (HKDF-SHA256, RFC 5869).
@@ -27,12 +24,8 @@ impl Sessions {
     /// # Errors
     /// [`Refusal::Internal`] where the cryptographic library fails.
     pub fn new(gate_key: &Key) -> Result<Self, Refusal> {
-        let mut key = zeroize::Zeroizing::new([0; 32]);
-        let pseudo_random = Salt::new(HKDF_SHA256, b"portcullis").extract(gate_key.expose());
-        let material =
-            pseudo_random.expand(&[b"session ids 1"], HKDF_SHA256).map_err(|_| Refusal::Internal)?;
-        material.fill(&mut key[..]).map_err(|_| Refusal::Internal)?;
-        RandomizedNonceKey::new(&AES_256_GCM, &key[..]).map(Self).map_err(|_| Refusal::Internal)
+        let ids = Sealed::new(gate_key, b"session ids 1")?;
+        Ok(Self { ids, events: Sealed::new(gate_key, b"event ids 1")? })
     }
 
     /// The id that the caller is given for the server's session `upstream`: visible ASCII (base64url).
@@ -48,31 +41,42 @@ impl Sessions {
     ) -> Result<String, Refusal> {
         let mut sealed = vec![number(version)];
         sealed.extend_from_slice(upstream.as_bytes());
-        let nonce = self
-            .0
-            .seal_in_place_append_tag(bound_to(server, caller), &mut sealed)
-            .map_err(|_| Refusal::Internal)?;
-        sealed.extend_from_slice(nonce.as_ref());
-        Ok(URL_SAFE_NO_PAD.encode(sealed))
+        self.ids.seal(sealed, bound_to(server, caller))
     }
 
     /// The server's id and the revision of its session; nothing where another caller, server or gate key sealed it.
     #[must_use]
     pub fn open(&self, text: &str, server: &ServerName, caller: &Caller) -> Option<(String, Version)> {
-        let mut sealed = URL_SAFE_NO_PAD.decode(text).ok()?;
-        let nonce_at = sealed.len().checked_sub(NONCE)?;
-        let (body, nonce) = sealed.split_at_mut_checked(nonce_at)?;
-        let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
-        let opened = self.0.open_in_place(nonce, bound_to(server, caller), body).ok()?;
+        let opened = self.ids.open(text, bound_to(server, caller))?;
         let (version, upstream) = opened.split_first()?;
         Some((std::str::from_utf8(upstream).ok()?.to_owned(), revision(*version)?))
     }
 }
 
-fn bound_to(server: &ServerName, caller: &Caller) -> Aad<Vec<u8>> {
-    let mut bound = caller.principal().to_vec();
-    bound.extend_from_slice(server.as_str().as_bytes());
-    Aad::from(bound)
+impl Sessions {
+    /// The id that the caller is given for the server's event `upstream`, from which a stream can be resumed
+    /// (2025-11-25 basic/transports, resumability).
+    ///
+    /// # Errors
+    /// [`Refusal::Internal`] where the cryptographic library fails.
+    pub fn seal_event(
+        &self,
+        upstream: &[u8],
+        server: &ServerName,
+        caller: &Caller,
+    ) -> Result<String, Refusal> {
+        self.events.seal(upstream.to_vec(), bound_to(server, caller))
+    }
+
+    /// The server's event id; nothing where another caller was given it, or nobody.
+    #[must_use]
+    pub fn open_event(&self, text: &str, server: &ServerName, caller: &Caller) -> Option<Vec<u8>> {
+        self.events.open(text, bound_to(server, caller))
+    }
+}
+
+fn bound_to(server: &ServerName, caller: &Caller) -> Bound {
+    Bound::default().to(&caller.principal()).to(server.as_str().as_bytes())
 }
 
 fn number(version: Version) -> u8 {
@@ -137,6 +141,16 @@ mod tests {
         for made_up in ["", "A", "AAAAAAAAAAAAAAAA", "é", "up-1"] {
             assert_eq!(sessions().open(made_up, &name("erp"), &alice), None);
         }
+    }
+
+    #[test]
+    fn an_event_id_resumes_the_stream_of_its_caller_only_and_is_no_session_id() {
+        let (alice, mallory) = (caller_for_test("a", "alice", &[]), caller_for_test("a", "mallory", &[]));
+        let text = sessions().seal_event(b"ev-1", &name("erp"), &alice).unwrap();
+        assert_eq!(sessions().open_event(&text, &name("erp"), &alice).as_deref(), Some(&b"ev-1"[..]));
+        assert_eq!(sessions().open_event(&text, &name("erp"), &mallory), None);
+        assert_eq!(sessions().open_event(&text, &name("crm"), &alice), None);
+        assert_eq!(sessions().open(&text, &name("erp"), &alice), None);
     }
 
     #[test]

@@ -92,6 +92,7 @@ fn call(tool: &str, arguments: &str) -> Permit {
         method: "tools/call",
         action: Action::CallTool(ToolCall { name, arguments, task: false }),
         meta: Meta::default(),
+        state: None,
         bytes: Bytes::new(),
     };
     let mut verdict = Verdict::for_test();

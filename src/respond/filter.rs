@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use crate::credential::Lease;
 use crate::decide::Permit;
 use crate::decode::reply::{self, Fields, Outcome, Reply};
-use crate::decode::{Action, ListKind, RequestId, TaskVerb, Version, splice};
+use crate::decode::{Action, Era, ListKind, RequestId, TaskVerb, Version, splice};
 use crate::respond::list::{Listed, Sight};
 use crate::respond::redact::Redaction;
 
@@ -93,6 +93,12 @@ impl Filter {
     }
 
     fn judge(&self, data: &[u8], sight: &impl Sight) -> Judged {
+        let asked = self.permit.message();
+        if matches!(asked.action, Action::List(ListKind::Tools))
+            && let Some(page) = sight.page_again(asked, data)
+        {
+            return Judged { ending: Some(Ending::Ok), ..Judged::passing(Passed::Changed(page)) };
+        }
         match reply::read(data) {
             Err(_) => Judged::dropped("it is not one JSON-RPC message"),
             Ok(Reply::Response { id, outcome }) => match (&id, &self.permit.message().id) {
@@ -124,8 +130,10 @@ impl Filter {
         let Ok(fields) = Fields::read(result) else {
             return Judged::dropped("its result has a key twice");
         };
-        let mut judged =
-            Judged { ending: Some(ended(&fields)), ..Judged::passing(self.result(data, result)) };
+        let mut judged = Judged {
+            ending: Some(ended(&fields)),
+            ..Judged::passing(self.result(data, result, &fields, sight))
+        };
         match &self.permit.message().action {
             Action::Initialize { .. } => {
                 judged.opened = text(&fields, "protocolVersion").and_then(|v| Version::parse(&v))
@@ -136,8 +144,39 @@ impl Filter {
         judged
     }
 
-    fn result(&self, data: &[u8], result: &RawValue) -> Passed {
-        let changed = match &self.permit.message().action {
+    fn result(&self, data: &[u8], result: &RawValue, fields: &Fields<'_>, sight: &impl Sight) -> Passed {
+        let sealed = self.sealed(result, fields, sight);
+        let changed =
+            sealed.and_then(|sealed| Ok(self.changed(sealed.as_deref().unwrap_or(result))?.or(sealed)));
+        match changed {
+            Ok(None) => Passed::AsIs,
+            Ok(Some(changed)) => with_result(data, result, changed.get()),
+            Err(why) => Passed::Dropped(why),
+        }
+    }
+
+    /// The result with the server's state sealed, where it leaves any.
+    fn sealed(
+        &self,
+        result: &RawValue,
+        fields: &Fields<'_>,
+        sight: &impl Sight,
+    ) -> Result<Option<Box<RawValue>>, &'static str> {
+        let asked = self.permit.message();
+        if asked.era == Era::Legacy {
+            return Ok(None);
+        }
+        let bad = "its `requestState` is no string";
+        let Some(state) = fields.text("requestState").map_err(|_| bad)? else { return Ok(None) };
+        let sealed = sight.sealed(asked, &state).ok_or("it leaves `requestState` where there is none")?;
+        let bytes = splice::set(result.get().as_bytes(), &["requestState"], &splice::string(&sealed));
+        let text = bytes.ok().and_then(|bytes| String::from_utf8(bytes).ok());
+        text.and_then(|text| RawValue::from_string(text).ok()).map(Some).ok_or(bad)
+    }
+
+    /// The result as the caller may have it; `None`: as it is.
+    fn changed(&self, result: &RawValue) -> Result<Option<Box<RawValue>>, &'static str> {
+        match &self.permit.message().action {
             Action::CallTool(_)
             | Action::GetPrompt { .. }
             | Action::Task { verb: TaskVerb::Get | TaskVerb::Result, .. } => self.redacted(result),
@@ -157,11 +196,6 @@ impl Filter {
             | Action::Respond
             | Action::OpenStream
             | Action::EndSession => Ok(None),
-        };
-        match changed {
-            Ok(None) => Passed::AsIs,
-            Ok(Some(changed)) => with_result(data, result, changed.get()),
-            Err(why) => Passed::Dropped(why),
         }
     }
 
@@ -172,7 +206,11 @@ impl Filter {
             return Judged { ending: Some(Ending::Ok), ..Judged::dropped("its list cannot be read") };
         };
         let passed = with_result(data, result, &listed.filtered(first, message.era, sight));
-        Judged { ending: Some(ended(&listed.fields)), ..Judged::passing(passed) }
+        let ending = ended(&listed.fields);
+        if let (ListKind::Tools, Ending::Ok, Passed::Changed(passed)) = (kind, ending, &passed) {
+            sight.page_seen(message, data, passed);
+        }
+        Judged { ending: Some(ending), ..Judged::passing(passed) }
     }
 
     fn redacted(&self, result: &RawValue) -> Result<Option<Box<RawValue>>, &'static str> {

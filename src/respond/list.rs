@@ -2,11 +2,12 @@
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use crate::catalogue::Page;
 use crate::decode::reply::Fields;
-use crate::decode::{Era, ListKind};
+use crate::decode::{Era, ListKind, Message};
 use crate::respond::raw::Object;
 use crate::respond::redact::Redaction;
 
@@ -14,6 +15,12 @@ use crate::respond::redact::Redaction;
 pub(crate) trait Sight {
     /// Each tool of a page as the caller may see it, its schema narrowed; `None` where it is hidden.
     fn tools<'a>(&self, page: &Page<'a>) -> Vec<Option<Cow<'a, RawValue>>>;
+    /// What the caller got for this very page of tools before, where nothing has changed that it depends on.
+    fn page_again(&self, asked: &Message, page: &[u8]) -> Option<Bytes>;
+    /// The caller gets `passed` for this page of tools.
+    fn page_seen(&self, asked: &Message, page: &[u8], passed: &Bytes);
+    /// State that the server leaves with the caller until the next round of a call, as the caller gets it.
+    fn sealed(&self, asked: &Message, state: &str) -> Option<String>;
     /// Whether the caller may see a resource or a resource template.
     fn resource(&self, uri: &str) -> bool;
     /// Whether the caller may see a prompt.

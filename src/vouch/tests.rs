@@ -61,6 +61,7 @@ fn message(method: &'static str, action: Action) -> Message {
         method,
         action,
         meta: Meta::default(),
+        state: None,
         bytes: Bytes::new(),
     }
 }

@@ -26,6 +26,7 @@ fn message(traceparent: Option<&str>) -> Message {
         method: "tools/call",
         action: Action::Ping,
         meta: Meta { traceparent: traceparent.map(str::to_owned), ..Meta::default() },
+        state: None,
         bytes: Bytes::new(),
     }
 }
