@@ -212,6 +212,9 @@ pub(in crate::decide) fn refused(name: &str, call: &Call) -> Option<(String, Str
             Some((what("could fill the memory"), "give it a literal number up to 64".to_owned()))
         }
         "net.cidr_expand" => Some((what("could fill the memory"), "ask with `net.cidr_contains`".to_owned())),
+        "graph.reachable_paths" => {
+            Some((what("could run past the time limit"), "ask with `graph.reachable`".to_owned()))
+        }
         "http.send" => Some((
             what("does not exist here: a decision depends on its input alone"),
             "put what it would fetch into a data file".to_owned(),

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 
 use quick_cache::sync::Cache;
 use serde_json::value::RawValue;
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 use crate::config::{Policy, Rates, Server};
 use crate::decide::bundle::Bundle;
@@ -25,6 +26,10 @@ use crate::refusal::Refusal;
 
 /// Verdicts under a longer key are not kept: the number of verdicts is what bounds the memory.
 const LONGEST_KEY: usize = 4096;
+
+/// Bytes of arguments over which one function of the policy may take longer than the time limit, which is not looked at
+/// inside a function. Such a question leaves the thread's other calls to another thread.
+const LARGE: usize = 16 * 1024;
 
 /// What is said where policy has no reason of its own.
 const NO_RULE: &str = "no rule of the policy allows it";
@@ -269,7 +274,11 @@ impl Decide {
 
     fn ask(&self, question: &Question<'_>, phase: Phase) -> Result<Arc<Verdict>, Failure> {
         self.tally.new.fetch_add(1, Ordering::Relaxed);
-        let answer = self.rego.ask(question, phase)?;
+        let large = question.arguments.is_some_and(|arguments| arguments.get().len() > LARGE);
+        let answer = match large && self.reads.has(Field::Arguments) {
+            true => aside(|| self.rego.ask(question, phase))?,
+            false => self.rego.ask(question, phase)?,
+        };
         Ok(Arc::new(Verdict::of(answer, self.revision.clone())?))
     }
 
@@ -337,6 +346,14 @@ impl Verdict {
             revision,
             constraints,
         })
+    }
+}
+
+/// Does what may take long, where the runtime has other threads for everybody else.
+fn aside<T>(work: impl FnOnce() -> T) -> T {
+    match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
+        Ok(_) | Err(_) => work(),
     }
 }
 

@@ -1,3 +1,5 @@
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use crate::decide::Outcome;
 use crate::decide::tests::*;
 use crate::decode::ListKind;
@@ -181,4 +183,23 @@ fn arguments_that_cannot_be_read_refuse_although_no_rule_fails() {
     let decide = Given::rego("allow if true\ndeny contains \"x\" if input.arguments.a == 1").decide();
     let deep = format!("{{\"a\": 1, \"b\": {}{}}}", "[".repeat(200), "]".repeat(200));
     assert_eq!(refusal(call(&decide, alice(), "list_a", &deep)), Refusal::PolicyFailed);
+}
+
+/// On one thread, so that only a call that gives its thread away lets the other run.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_slow_function_on_large_arguments_holds_up_nobody_else() {
+    let mut given = Given::rego(
+        "allow := true\ndeny contains \"empty\" if {\n\tinput.phase == \"call\"\n\tcount(split(input.arguments.text, \"\")) == 0\n}",
+    );
+    given.timeout = Duration::from_secs(60);
+    let decide = given.decide();
+    let asking = tokio::spawn(async move {
+        let other = Arc::new(AtomicBool::new(false));
+        let set = Arc::clone(&other);
+        drop(tokio::spawn(async move { set.store(true, Ordering::SeqCst) }));
+        let arguments = format!(r#"{{"text":"{}"}}"#, "x".repeat(2_000_000));
+        let permit = call(&decide, alice(), "list_invoices", &arguments);
+        (permit.is_ok(), other.load(Ordering::SeqCst))
+    });
+    assert_eq!(asking.await.unwrap(), (true, true));
 }

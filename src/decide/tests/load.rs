@@ -60,6 +60,8 @@ fn a_function_that_does_not_exist_is_refused() {
 fn a_function_that_could_outrun_the_time_limit_is_refused() {
     let problems = Given::rego("allow if count(numbers.range(1, input.arguments.n)) > 0").problems();
     assert!(problems.contains("`numbers.range` could run past the time limit"), "{problems}");
+    let problems = Given::rego("allow if count(graph.reachable_paths(data.graph, {\"a\"})) > 0").problems();
+    assert!(problems.contains("`graph.reachable_paths` could run past the time limit"), "{problems}");
 }
 
 #[test]
