@@ -13,8 +13,9 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,targe
     cargo build --release --locked --package portcullis && cp target/release/portcullis /portcullis
 
 FROM ${RUN_IMAGE}
-RUN command -v curl >/dev/null && test -e /etc/ssl/certs/ca-certificates.crt \
-    || { apt-get update && apt-get install --yes --no-install-recommends ca-certificates curl && rm -rf /var/lib/apt/lists/*; }
+# git and ssh-keygen: policies that are pulled from a repository, and their signatures.
+RUN command -v curl git ssh-keygen >/dev/null && test -e /etc/ssl/certs/ca-certificates.crt \
+    || { apt-get update && apt-get install --yes --no-install-recommends ca-certificates curl git openssh-client && rm -rf /var/lib/apt/lists/*; }
 RUN groupadd --gid 10001 portcullis && useradd --uid 10001 --gid 10001 --no-create-home --shell /usr/sbin/nologin portcullis \
     && install --directory --owner portcullis --group portcullis --mode 0700 /var/lib/portcullis
 COPY --from=build /portcullis /usr/local/bin/portcullis

@@ -13,6 +13,7 @@ use http::HeaderName;
 use crate::name::{ServerName, TenantId};
 
 mod callers;
+mod delivery;
 mod fill;
 mod keys;
 mod leaf;
@@ -31,6 +32,7 @@ mod yaml;
 pub use callers::{
     ApiKey, CertificateRule, Certificates, Claims, Identity, Issuer, KeySource, Static, Tenancy,
 };
+pub use delivery::{BundleSource, Delivery, GitLogin, GitReference, GitSource, Signing, SigningKey};
 pub use fill::{Env, ProcessEnv};
 pub use problem::{BadConfig, Finding, Warning};
 pub use schema::schema;
@@ -51,6 +53,8 @@ pub struct Config {
     pub accounts: BTreeMap<(TenantId, ServerName), Arc<Account>>,
     /// Policy.
     pub policy: Policy,
+    /// From where the policy directory is delivered; `None`: it is the operator's own.
+    pub delivery: Option<Delivery>,
     /// What tools are pinned to; `None`: to nothing.
     pub pins: Option<Pinning>,
     /// Default rates; a tenant's policy data may say otherwise.
@@ -241,6 +245,20 @@ pub struct State {
     pub directory: PathBuf,
     /// The key that seals credentials.
     pub sealing_key: SealingKey,
+}
+
+impl State {
+    /// Where delivered policies are kept, a folder for each revision.
+    #[must_use]
+    pub fn policies(&self) -> PathBuf {
+        self.directory.join("policies")
+    }
+
+    /// The policy directory of the delivered revision that is served.
+    #[must_use]
+    pub fn delivered_policies(&self) -> PathBuf {
+        self.policies().join("current/policy")
+    }
 }
 
 /// Where the sealing key comes from: 32 bytes, in base64 or hex.

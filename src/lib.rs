@@ -23,6 +23,7 @@ pub mod config;
 pub mod credential;
 pub mod decide;
 pub mod decode;
+pub mod deliver;
 pub mod forward;
 pub mod gateway;
 pub mod govern;

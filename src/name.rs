@@ -75,6 +75,11 @@ fn slug(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')
 }
 
+/// What shells, logs and tables take without quotes.
+fn plain(c: char) -> bool {
+    c.is_ascii_graphic() && !matches!(c, '"' | '\'' | '`' | '\\')
+}
+
 name!(
     /// Who owns the data and pays. Never taken from a body or an unauthenticated header.
     TenantId, max 256, printable
@@ -100,8 +105,8 @@ name!(
     UrlId, max 64, slug
 );
 name!(
-    /// Which policy decided: a digest of every policy and data file.
-    Revision, max 128, slug
+    /// Which policy decided: a digest of every policy and data file, `git:<commit>`, or `bundle:<revision>@<digest>`.
+    Revision, max 192, plain
 );
 
 impl Revision {

@@ -1,5 +1,6 @@
 //! The life of a gate: start, watch what may change, stop without losing an answer.
 
+mod delivered;
 pub mod desk;
 mod files;
 pub mod inquiry;
@@ -37,7 +38,7 @@ pub struct Running {
     pub addresses: Vec<SocketAddr>,
     /// Where operators reach it.
     pub admin: Option<SocketAddr>,
-    _policy: Watch,
+    _policy: Option<Watch>,
 }
 
 /// Why a gate does not start.
@@ -49,6 +50,9 @@ pub enum StartError {
     /// An address.
     #[error(transparent)]
     Listen(#[from] CannotListen),
+    /// No policy was delivered.
+    #[error("policy: {0}")]
+    NoPolicy(String),
     /// The admin token.
     #[error("the admin token `{path}` cannot be read: {why}", path = .path.display())]
     AdminToken {
@@ -67,7 +71,13 @@ impl Running {
     pub async fn start(config: Config) -> Result<Self, Vec<StartError>> {
         let config = Arc::new(config);
         let shared = Shared::open(&config).await.map_err(|error| vec![error.into()])?;
-        let gateway = Gateway::build(Arc::clone(&config), None, Arc::clone(&shared));
+        let delivered = match &config.delivery {
+            Some(delivery) => Some(delivered::first(&config, delivery, &shared).await),
+            None => None,
+        };
+        let delivered = delivered.transpose().map_err(|why| vec![StartError::NoPolicy(why)])?;
+        let (policy, follow) = delivered.unzip();
+        let gateway = Gateway::build(Arc::clone(&config), policy, Arc::clone(&shared));
         let gateway = gateway.map_err(|errors| errors.into_iter().map(Into::into).collect::<Vec<_>>())?;
         let revision = gateway.policy().revision().clone();
         let gate = Gate::new(gateway);
@@ -94,7 +104,13 @@ impl Running {
             tracing::info!(%address, "admin listening");
             address
         });
-        let policy = reload::policy(&gate, revision);
+        let policy = match follow {
+            Some(follow) => {
+                tasks.spawn(follow.follow(Arc::clone(&gate), watch));
+                None
+            }
+            None => Some(reload::policy(&gate, revision)),
+        };
         for address in &addresses {
             tracing::info!(%address, "listening");
         }

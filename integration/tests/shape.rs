@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each module may name.
-const MAY_NAME: [(&str, &str); 24] = [
+const MAY_NAME: [(&str, &str); 25] = [
     ("name", ""),
     ("secret", ""),
     ("refusal", "name"),
@@ -19,6 +19,7 @@ const MAY_NAME: [(&str, &str); 24] = [
     ("decode", "inbound name refusal"),
     ("catalogue", "config name decode secret"),
     ("decide", "catalogue config decode identify name refusal"),
+    ("deliver", "config name secret"),
     ("review", "catalogue config decide identify name"),
     ("govern", "config decide decode identify name refusal"),
     ("record", "config decide decode identify name refusal secret"),

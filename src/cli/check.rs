@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::policy::alone;
+use super::policy::{alone, kept};
 use super::{Console, Exit};
 use crate::catalogue::Pins;
 use crate::config::{BadConfig, Config, Policy, Warning};
@@ -28,6 +28,7 @@ struct Found {
     policies: Vec<String>,
     pins: Option<String>,
     doubts: Vec<String>,
+    notes: Vec<String>,
 }
 
 impl Check {
@@ -40,11 +41,21 @@ impl Check {
         };
         let mut servers = None;
         let mut policy = self.policies.map(alone);
+        let mut copy = None;
         if let Some(file) = file {
             match Config::load(&file, console.env) {
                 Ok((config, warnings)) => {
                     found.pins = Pins::load(&config).err().map(|bad| bad.to_string());
-                    policy = policy.or(Some(config.policy));
+                    if policy.is_none() {
+                        match kept(&config) {
+                            Ok(kept) => {
+                                policy.clone_from(&kept.policy);
+                                found.notes.clone_from(&kept.notes);
+                                copy = Some(kept);
+                            }
+                            Err(problems) => found.policies = problems,
+                        }
+                    }
                     servers = Some(config.servers);
                     found.warnings = warnings;
                 }
@@ -52,10 +63,11 @@ impl Check {
             }
         }
         if let Some(policy) = policy {
-            found.policies = policies(&policy);
+            found.policies.extend(policies(&policy));
             let doubts = Decide::lint(&policy.directory, servers.as_ref());
             found.doubts = doubts.iter().map(ToString::to_string).collect();
         }
+        drop(copy);
         found.tell(console)
     }
 }
@@ -64,6 +76,9 @@ impl Found {
     fn tell(self, console: &mut Console<'_>) -> Exit {
         for warning in &self.warnings {
             console.note(format_args!("warning: {warning}"));
+        }
+        for note in &self.notes {
+            console.note(format_args!("note: {note}"));
         }
         for doubt in &self.doubts {
             console.note(format_args!("warning: {doubt}"));
@@ -85,6 +100,7 @@ impl Found {
             "policies": self.policies,
             "pins": self.pins,
             "policy_warnings": self.doubts,
+            "notes": self.notes,
         });
         let text = match mistakes {
             0 => "valid".to_owned(),

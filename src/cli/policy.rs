@@ -3,7 +3,10 @@
 mod diff;
 mod explain;
 mod matrix;
+mod pull;
 mod test;
+
+pub(super) use pull::kept;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -20,6 +23,8 @@ pub(super) enum PolicyCommand {
     Test(test::Test),
     /// Ask whether a call would be allowed, and by which rules; exit 2 when denied
     Explain(Box<explain::Explain>),
+    /// Fetch the policies from their source once, verify and check them, and serve nothing
+    Pull(pull::Pull),
     /// Show who may do what: every role or caller against every tool
     Matrix(Box<matrix::MatrixCommand>),
     /// Show what a change of policy lets whom do; exit 2 where that is more than was expected
@@ -31,6 +36,7 @@ impl PolicyCommand {
         match self {
             Self::Matrix(command) => command.run(console),
             Self::Diff(command) => command.run(console),
+            Self::Pull(command) => command.run(console),
             Self::Test(test) => test.run(console),
             Self::Explain(question) => question.run(console),
         }

@@ -1,15 +1,18 @@
 //! What is written → what it means. Nothing is checked again after this.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
+use super::leaf::FilePath;
 use super::problem::At;
 use super::raw::{
     Raw, RawAudit, RawPinMode, RawPins, RawPolicies, RawPolicyLimits, RawSealingKey, RawState, RawTelemetry,
 };
 use super::report::Report;
-use super::{Audit, Config, PinMode, Pinning, Policy, SealingKey, State, Telemetry};
+use super::{Audit, Config, Delivery, PinMode, Pinning, Policy, SealingKey, State, Telemetry};
 
 mod accounts;
+mod delivery;
 mod identity;
 mod listen;
 mod pem;
@@ -42,13 +45,15 @@ pub(super) fn config(raw: Raw, report: &mut Report<'_>) -> Option<Config> {
         },
         report,
     );
+    let (policy, delivery) = policy(raw.policies, &state, report);
     Some(Config {
         listen,
         admin,
         identity: identity?,
         servers,
         accounts,
-        policy: policy(raw.policies, report),
+        policy,
+        delivery,
         pins,
         rates: rates::rates(raw.rates, report),
         slot_wait: raw.slot_wait.0,
@@ -71,23 +76,34 @@ fn positive(report: &mut Report<'_>, at: &At, time: Duration) {
     }
 }
 
-fn policy(raw: RawPolicies, report: &mut Report<'_>) -> Policy {
-    let at = At::default().key("policies");
+fn policy(raw: RawPolicies, state: &State, report: &mut Report<'_>) -> (Policy, Option<Delivery>) {
+    let section = At::default().key("policies");
     let (at, limits) = match raw {
         RawPolicies::Directory(directory) => {
-            (at, RawPolicyLimits { directory, ..RawPolicyLimits::default() })
+            (section.clone(), RawPolicyLimits { directory: Some(directory), ..RawPolicyLimits::default() })
         }
         RawPolicies::Limited(limits) => {
-            positive(report, &at.key("timeout"), limits.timeout.0);
-            (at.key("directory"), limits)
+            positive(report, &section.key("timeout"), limits.timeout.0);
+            (section.key("directory"), limits)
         }
     };
-    let directory = report.path(&limits.directory.0);
-    if !directory.is_dir() {
+    let delivery = delivery::delivery(&limits, &section, report);
+    let directory = match &delivery {
+        Some(_) => state.delivered_policies(),
+        None => directory(limits.directory, &at, report),
+    };
+    (Policy { directory, timeout: limits.timeout.0, cache: limits.cache }, delivery)
+}
+
+fn directory(written: Option<FilePath>, at: &At, report: &mut Report<'_>) -> PathBuf {
+    let written = written.unwrap_or_else(|| FilePath("policies".into()));
+    let directory = report.path(&written.0);
+    // Where the section was cut out, it may have named another source.
+    if !directory.is_dir() && !report.is_broken("policies") {
         let what = format!("there is no directory `{}`", directory.display());
-        report.error(&at, what, "name the directory of the policies");
+        report.error(at, what, "name the directory of the policies");
     }
-    Policy { directory, timeout: limits.timeout.0, cache: limits.cache }
+    directory
 }
 
 /// The lock itself is read when a gate is built: the command that writes it must work before it is there.

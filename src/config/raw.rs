@@ -13,10 +13,12 @@ use serde::{Deserialize, Serialize};
 use super::Fsync;
 use super::leaf::{Address, FilePath, Header, Host, HttpUrl, Origin, Size, Span, Sync};
 
+mod delivery;
 mod identity;
 mod pins;
 mod servers;
 
+pub(crate) use delivery::*;
 pub(crate) use identity::*;
 pub(crate) use pins::*;
 pub(crate) use servers::*;
@@ -54,7 +56,7 @@ pub(crate) struct Raw {
     /// The tenants' accounts at the servers.
     #[schemars(length(min = 1))]
     pub(crate) accounts: Option<Vec<RawAccount>>,
-    /// The policies: a directory, or a directory with its limits.
+    /// The policies: a directory, or their source with its limits.
     pub(crate) policies: RawPolicies,
     /// What the servers' tools are pinned to. Without it they are pinned to nothing.
     pub(crate) pins: Option<RawPins>,
@@ -216,13 +218,13 @@ impl Default for RawAdminListener {
     }
 }
 
-/// The policies: a directory, or a directory with its limits.
+/// The policies: a directory, or their source with its limits.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub(crate) enum RawPolicies {
     /// A directory.
     Directory(FilePath),
-    /// A directory with its limits.
+    /// A source with its limits.
     Limited(RawPolicyLimits),
 }
 
@@ -232,12 +234,16 @@ impl Default for RawPolicies {
     }
 }
 
-/// The policies' directory with its limits.
+/// The policies' source with its limits.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct RawPolicyLimits {
-    /// The directory.
-    pub(crate) directory: FilePath,
+    /// A directory. Default: `policies`, unless there is another source.
+    pub(crate) directory: Option<FilePath>,
+    /// A git repository, instead of a directory.
+    pub(crate) git: Option<RawGit>,
+    /// An OPA bundle, instead of a directory.
+    pub(crate) bundle: Option<RawBundle>,
     /// How long one decision may take.
     pub(crate) timeout: Span,
     /// Decisions kept in the cache; 0 keeps none.
@@ -247,7 +253,9 @@ pub(crate) struct RawPolicyLimits {
 impl Default for RawPolicyLimits {
     fn default() -> Self {
         Self {
-            directory: FilePath("policies".into()),
+            directory: None,
+            git: None,
+            bundle: None,
             timeout: Span(Duration::from_millis(20)),
             cache: 100_000,
         }

@@ -12,6 +12,8 @@ use super::{
     Listener, Pinning, Rate, Rates, SealingKey, SecretSource, Server, Signature, Static, Tenancy,
 };
 
+mod delivery;
+
 impl Config {
     /// Everything that the gate works with, defaults included, for `/config` and `portcullis config show`. A secret is
     /// shown by where it is, never by what it is.
@@ -23,11 +25,7 @@ impl Config {
             "identity": identity(&self.identity),
             "servers": self.servers.iter().map(|(name, it)| (name.to_string(), server(it, self.pins.as_ref()))).collect::<Map<_, _>>(),
             "accounts": some(self.accounts.values().map(|it| account(it)).collect()),
-            "policies": {
-                "directory": self.policy.directory,
-                "timeout": span(self.policy.timeout),
-                "cache": self.policy.cache,
-            },
+            "policies": delivery::policies(self),
             "pins": self.pins.as_ref().map(|pins| json!({"file": pins.file, "mode": pins.mode.as_str()})),
             "rates": rates(&self.rates),
             "vouch": {

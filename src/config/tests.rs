@@ -237,3 +237,23 @@ fn a_huge_or_deep_file_is_refused_and_not_read_to_its_end() {
     let (_directory, file) = written(&"#".repeat(5 << 20));
     assert!(Config::load(&file, &TestEnv).unwrap_err()[0].0.what.ends_with("is larger than 4 MiB"));
 }
+
+#[test]
+fn a_delivered_policy_is_shown_as_it_was_written_and_kept_in_the_state_directory() {
+    let sources = [
+        "git: {url: 'https://git.example/p.git', tag: v1, path: ours, every: 5m, signers: f, basic: {user: u, password: {file: f}}}",
+        "git: {url: 'ssh://git@git.example/p.git', branch: live, ssh: {key: f, known_hosts: f}}",
+        "bundle: {url: 'https://b.example/b.tar.gz', every: 30s, long_poll: 20s, bearer: {file: f}, keys: {k1: {algorithm: ES256, file: f}}, scope: read}",
+    ];
+    for source in sources {
+        let (directory, file) = written(&format!("{SERVER}policies: {{{source}, timeout: 50ms}}\n"));
+        std::fs::write(directory.path().join("f"), "hunter2").unwrap();
+        let (config, _) = Config::load(&file, &TestEnv).unwrap_or_else(|errors| panic!("{errors:#?}"));
+        assert_eq!(config.policy.directory, directory.path().join("state/policies/current/policy"));
+        let shown = config.masked();
+        assert!(!shown.to_string().contains("hunter2"));
+        std::fs::write(directory.path().join("again.yaml"), shown.to_string()).unwrap();
+        let (again, _) = Config::load(&directory.path().join("again.yaml"), &TestEnv).unwrap();
+        assert_eq!((again.masked(), again.delivery), (shown, config.delivery));
+    }
+}

@@ -123,6 +123,12 @@ impl Decide {
         Self { tally, ..self }
     }
 
+    /// The same under the name of what delivered it; its decisions are told by that.
+    #[must_use]
+    pub fn called(self, revision: Revision) -> Self {
+        Self { revision, ..self }
+    }
+
     /// Judges one message. What its caller may not see does not exist for them; what they see and may not use is refused
     /// with the reason; and arguments are held to what policy narrows them to.
     ///

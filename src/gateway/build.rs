@@ -76,6 +76,9 @@ pub enum BuildError {
     /// The lock file.
     #[error(transparent)]
     Lock(#[from] BadLock),
+    /// The policies' source is another one.
+    #[error("`policies` names another source, which takes effect at the next start of the gate")]
+    OtherSource,
     /// The metrics.
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
@@ -257,11 +260,15 @@ impl Gateway {
         })
     }
 
-    /// The next generation from another configuration; the policy is kept where its directory is the same.
+    /// The next generation from another configuration; the policy is kept where its directory is the
+    /// same.
     ///
     /// # Errors
     /// As [`Gateway::build`].
     pub fn with_config(&self, config: Arc<Config>) -> Result<Self, Vec<BuildError>> {
+        if config.delivery != self.config.delivery {
+            return Err(vec![BuildError::OtherSource]);
+        }
         let same = config.policy.directory == self.config.policy.directory;
         Self::build(config, same.then(|| Arc::clone(&self.decide)), Arc::clone(&self.shared))
     }

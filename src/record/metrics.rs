@@ -35,6 +35,8 @@ pub struct Metrics {
     refusals: IntCounterVec,
     decisions: IntCounterVec,
     reloads: IntCounterVec,
+    fetches: IntCounterVec,
+    confirmed: IntGauge,
     pulls: IntCounterVec,
     changes: IntCounterVec,
     held: [IntGauge; 3],
@@ -98,6 +100,19 @@ pub enum Reload {
     KeptOld,
 }
 
+/// What came of asking the policies' source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fetch {
+    /// Another revision, which serves now.
+    New,
+    /// What serves is the newest.
+    Unchanged,
+    /// Another revision, which is not signed as it should be, or is no policy.
+    Refused,
+    /// No answer.
+    Failed,
+}
+
 impl Metrics {
     /// Metrics that start at nothing.
     ///
@@ -128,6 +143,15 @@ impl Metrics {
             )?,
             decisions: make.counters("decisions_total", "Decisions of policy", &["how"])?,
             reloads: make.counters("policy_reloads_total", "Reloads of policy", &["outcome"])?,
+            fetches: make.counters(
+                "policy_fetches_total",
+                "Times that the policies' source was asked",
+                &["outcome"],
+            )?,
+            confirmed: make.gauge(
+                "policy_confirmed_timestamp_seconds",
+                "When the policies' source last said that what serves is its newest; 0: never, or there is no source",
+            )?,
             pulls: make.counters(
                 "catalogue_pulls_total",
                 "Lists of tools that the gate asked for itself",
@@ -190,6 +214,20 @@ impl Metrics {
             Reload::KeptOld => "kept_old",
         };
         self.reloads.with_label_values(&[outcome]).inc();
+    }
+
+    /// The policies' source was asked. `now`: in seconds since 1970.
+    pub fn fetched(&self, outcome: Fetch, now: i64) {
+        let (outcome, is_newest) = match outcome {
+            Fetch::New => ("new", true),
+            Fetch::Unchanged => ("unchanged", true),
+            Fetch::Refused => ("refused", false),
+            Fetch::Failed => ("failed", false),
+        };
+        self.fetches.with_label_values(&[outcome]).inc();
+        if is_newest {
+            self.confirmed.set(now);
+        }
     }
 
     /// The gate asked a server for its tools, or tried to.
@@ -290,6 +328,8 @@ mod tests {
         metrics.series("tools/call", &server, Some(&tool)).ended(Status::ToolError, Duration::ZERO, None);
         metrics.refused(Some("tools/call"), &Refusal::NotAuthenticated);
         metrics.reloaded(Reload::KeptOld);
+        metrics.fetched(Fetch::Unchanged, 1_700_000_000);
+        metrics.fetched(Fetch::Refused, 1_800_000_000);
         metrics.pulled(&Err::<(), _>(()));
         let _call = metrics.begin(Lasting::Call);
         drop(metrics.begin(Lasting::Stream));
@@ -302,6 +342,8 @@ mod tests {
             r#"portcullis_refusals_total{method="tools/call",reason="not_authenticated"} 1"#,
             r#"portcullis_decisions_total{how="cached"} 0"#,
             r#"portcullis_policy_reloads_total{outcome="kept_old"} 1"#,
+            r#"portcullis_policy_fetches_total{outcome="refused"} 1"#,
+            "portcullis_policy_confirmed_timestamp_seconds 1700000000",
             r#"portcullis_catalogue_pulls_total{outcome="failed"} 1"#,
             "portcullis_calls_in_flight 1",
             "portcullis_streams_open 0",
