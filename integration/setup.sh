@@ -1,5 +1,5 @@
 #!/bin/sh
-# Brings what the tests talk with: the official MCP SDKs (npm and Python), and cargo-deny. Every version is pinned.
+# Brings what the tests talk with: the official MCP SDKs (npm and Python), git with ssh-keygen, and cargo-deny. Every version is pinned.
 # Quick when nothing changed: each part is skipped while the stamp beside it still names the same versions.
 set -eu
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
@@ -38,6 +38,13 @@ python_packages() {
     cat "$here/requirements.txt" | sha256sum >"$tools/python/.stamp"
 }
 
+signing() {
+    command -v git >/dev/null && command -v ssh-keygen >/dev/null && return
+    echo "setup: git and openssh-client" >&2
+    apt-get update -qq >&2 && apt-get install --yes --no-install-recommends -qq git openssh-client >&2 && return
+    need git "install it" && need ssh-keygen "install openssh-client"
+}
+
 cargo_deny() {
     [ "$("$tools/bin/cargo-deny" --version 2>/dev/null)" = "cargo-deny $CARGO_DENY" ] && return
     echo "setup: cargo-deny $CARGO_DENY (some minutes)" >&2
@@ -47,9 +54,10 @@ cargo_deny() {
 
 for part in "${@:-all}"; do
     case $part in
-    all) node_packages && python_packages && cargo_deny ;;
+    all) signing && node_packages && python_packages && cargo_deny ;;
     sdks) node_packages && python_packages ;;
+    signing) signing ;;
     deny) cargo_deny ;;
-    *) echo "usage: setup.sh [all | sdks | deny]" >&2 && exit 2 ;;
+    *) echo "usage: setup.sh [all | sdks | signing | deny]" >&2 && exit 2 ;;
     esac
 done

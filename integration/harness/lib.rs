@@ -5,9 +5,11 @@
 
 pub mod agent;
 pub mod binary;
+pub mod bundle;
 pub mod certificate;
 pub mod fixture;
 pub mod gate;
+pub mod git;
 pub mod issuer;
 pub mod mcp;
 pub mod process;

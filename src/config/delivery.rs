@@ -18,7 +18,7 @@ pub enum Delivery {
 /// A git repository with policies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GitSource {
-    /// `https://…`, `ssh://…` or `file://…`, without user information that is secret.
+    /// `https://…`, `ssh://…` or `file:///…`, without user information that is secret.
     pub url: String,
     /// What of it is served.
     pub reference: GitReference,

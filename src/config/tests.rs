@@ -243,6 +243,7 @@ fn a_delivered_policy_is_shown_as_it_was_written_and_kept_in_the_state_directory
     let sources = [
         "git: {url: 'https://git.example/p.git', tag: v1, path: ours, every: 5m, signers: f, basic: {user: u, password: {file: f}}}",
         "git: {url: 'ssh://git@git.example/p.git', branch: live, ssh: {key: f, known_hosts: f}}",
+        "git: {url: /srv/p.git}",
         "bundle: {url: 'https://b.example/b.tar.gz', every: 30s, long_poll: 20s, bearer: {file: f}, keys: {k1: {algorithm: ES256, file: f}}, scope: read}",
     ];
     for source in sources {

@@ -39,7 +39,10 @@ pub(super) fn delivery(limits: &RawPolicyLimits, at: &At, report: &mut Report<'_
 }
 
 fn git(raw: &RawGit, at: &At, report: &mut Report<'_>) -> GitSource {
-    let url = raw.url.0.clone();
+    let url = match raw.url.0.starts_with('/') {
+        true => format!("file://{}", raw.url.0),
+        false => raw.url.0.clone(),
+    };
     check_git_url(&url, &at.key("url"), report);
     if raw.branch.is_some() && raw.tag.is_some() {
         report.error(&at.key("tag"), "is given beside `branch`", "keep one of the two");
@@ -60,7 +63,7 @@ fn git(raw: &RawGit, at: &At, report: &mut Report<'_>) -> GitSource {
 }
 
 fn check_git_url(url: &str, at: &At, report: &mut Report<'_>) {
-    let fix = "write `https://host/…`, `ssh://git@host/…` or `file:///…`";
+    let fix = "write `https://host/…`, `ssh://git@host/…` or a path from the root";
     let Some((scheme, rest)) = url.split_once("://") else {
         report.error(at, "is not a URL with a scheme", fix);
         return;
@@ -73,7 +76,6 @@ fn check_git_url(url: &str, at: &At, report: &mut Report<'_>) {
         }
         "ssh" if has_password => report.error(at, "has a password in it", "give a key as `ssh`"),
         "https" | "ssh" if authority.is_empty() => report.error(at, "names no host", fix),
-        "file" if !rest.starts_with('/') => report.error(at, "is not an absolute path", fix),
         "https" | "ssh" | "file" => {}
         _ => report.error(at, "has a scheme that is not pulled from", fix),
     }

@@ -12,7 +12,7 @@ use super::super::leaf::{FilePath, HttpUrl, Span, Word};
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawGit {
-    /// The repository: `https://…`, `ssh://…`, or `file://…` for one that something else keeps pulled.
+    /// The repository: `https://…`, `ssh://…`, or the path (from the root) of one that something else keeps pulled.
     pub(crate) url: Word,
     /// The branch whose tip is served. Default: `main`, unless there is a `tag`.
     #[serde(default)]

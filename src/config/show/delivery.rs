@@ -34,7 +34,8 @@ fn git(it: &GitSource) -> Value {
         GitLogin::Ssh { key, known_hosts } => (None, Some(json!({"key": key, "known_hosts": known_hosts}))),
     };
     json!({
-        "url": it.url,
+        // A text that begins with `file:` would be read as a reference to a file.
+        "url": it.url.strip_prefix("file://").unwrap_or(&it.url),
         "branch": branch,
         "tag": tag,
         "path": (!it.path.is_empty()).then_some(&it.path),

@@ -36,6 +36,8 @@ pub(in crate::deliver::bundle) fn unpack(packed: &[u8]) -> Result<Files, String>
         }
         files.add(name, content)?;
     }
+    // The checksum stands at the end, which a reader of files does not come to by itself.
+    std::io::copy(&mut archive.into_inner(), &mut std::io::sink()).map_err(broken)?;
     if files.is_empty() {
         return Err("it has no files".to_owned());
     }
