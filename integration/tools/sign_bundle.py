@@ -13,9 +13,10 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 policies, out = Path(sys.argv[1]), Path(sys.argv[2])
 files = {path.name: path.read_bytes() for path in policies.iterdir() if path.suffix in (".rego", ".json")}
-data = {"tenants": {"a": {"roles": {"reader": [{"servers": ["up"], "tools": ["safe", "grün", "<a&b>"]}]}}}}
+data = {"tenants": {"a": {"roles": {"reader": [{"servers": ["up"], "tools": ["safe"]}]}}}}
 files["data.json"] = json.dumps(data, indent=2, ensure_ascii=True).encode()
-files[".manifest"] = b'{ "roots" : [ "" ],\n "revision" : "2026-11-21.1" }'
+about = '{ "roots" : [ "" ],\n "revision" : "2026-11-21.1", "metadata": {"b": 1, "a": "gr\\u00fcn <a&b> ü"} }'
+files[".manifest"] = about.encode()
 
 
 def digest(name: str, content: bytes) -> str:

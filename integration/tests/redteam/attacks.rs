@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use portcullis_integration::fixture::Std;
+use portcullis_integration::bundle::{BundleKey, BundleServer, Files};
+use portcullis_integration::fixture::{Std, config};
+use portcullis_integration::gate::House;
+use portcullis_integration::issuer::Issuer;
 use portcullis_integration::mcp::{answer, tools};
 use portcullis_integration::reply::Reply;
 use portcullis_integration::upstream::Upstream;
@@ -124,6 +127,38 @@ async fn a_broken_policy_leaves_the_one_before_it_and_is_loud() {
     assert!(ready.contains("policy") || status != 200, "health says nothing of it: {status} {ready}");
     std::fs::remove_file(file).expect("it is there");
     assert!(std.upstream.received("tools/call").iter().all(|e| e.message()["params"]["name"] == "safe"));
+}
+
+/// PO-06.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bundle_without_its_signature_or_without_the_keys_name_is_not_served() {
+    let key = BundleKey::new("k1");
+    let roles = |tools: &[&str]| json!({"reader": [{"servers": ["up"], "tools": tools}]});
+    let server = BundleServer::with(Files::stock("r1", &roles(&["safe"])).signed_by(&key));
+    let (upstream, issuer) = (Upstream::start(), Issuer::new("https://idp.test", "key-1"));
+    let mut config = config(&upstream.url);
+    let keys = json!({"k1": {"algorithm": "ES256", "file": "k1.pem"}, "k2": {"algorithm": "ES256", "file": "k1.pem"}});
+    config["policies"] = json!({"timeout": "5s", "bundle": {"url": server.url, "every": "1s", "keys": keys}});
+    let house = House::bare(&serde_json::to_string_pretty(&config).expect("JSON is YAML"));
+    house.write("jwks.json", &issuer.jwks().to_string());
+    house.write("k1.pem", &key.public_pem());
+    let mut std = Std { gate: house.open(1), upstream, issuer };
+    let all = Files::stock("r2", &roles(&["safe", "danger"]));
+    let nameless = jsonwebtoken::Header::new(jsonwebtoken::Algorithm::ES256);
+    let stranger = BundleKey::new("k1").signed_as(&all.payload(), &nameless);
+    let bad = [
+        (all.packed(), "no `.signatures.json`"),
+        (all.with(".signatures.json", r#"{"signatures": []}"#).packed(), "0 signatures"),
+        (all.with(".signatures.json", &stranger).packed(), "names no key"),
+    ];
+    for (bundle, why) in bad {
+        server.gives(bundle);
+        std.gate.logged(&["the old one serves", why]);
+        assert_eq!(std.alice().calls("danger", json!({})).await.code(), Some(-32602));
+        assert!(!std.alice().calls("safe", json!({})).await.is_error_result());
+    }
+    let (_, ready) = std.gate.admin("/readyz").await;
+    assert!(ready.contains("policy"), "health says nothing of it: {ready}");
 }
 
 /// CR-01.
