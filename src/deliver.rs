@@ -115,8 +115,11 @@ impl Deliver {
     /// A source whose revisions are kept in `directory`, which is made when the first one comes.
     ///
     /// # Errors
-    /// The HTTP client cannot be made.
+    /// The HTTP client cannot be made, or this machine does not know where it stands.
     pub fn new(delivery: &Delivery, directory: PathBuf) -> Result<Self, Setback> {
+        // Git runs in a directory of its own.
+        let directory = std::path::absolute(directory)
+            .map_err(|error| Setback::disk("the state directory cannot be found", &error))?;
         let source = match delivery {
             Delivery::Git(git) => Source::Git(Repository::new(git.clone(), directory.join("repository"))),
             Delivery::Bundle(bundle) => Source::Bundle(Bundle::new(bundle.clone())?),

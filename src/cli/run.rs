@@ -42,7 +42,11 @@ async fn serve(config: Config, file: PathBuf) -> Result<Exit, Failure> {
         .map_err(|error| Failure::new(error.to_string(), "check `telemetry` in the configuration"))?;
     raise_open_files();
     let mut told = Told::listen()?;
-    let mut running = Running::start(config).await.map_err(not_started)?;
+    let mut running = tokio::select! {
+        started = Running::start(config) => started.map_err(not_started)?,
+        // A source of policies may let a start wait.
+        () = told.wait() => return Ok(Exit::Done),
+    };
     running.follow(file, Arc::new(ProcessEnv));
     told.wait().await;
     running.stop().await;

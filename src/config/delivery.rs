@@ -110,7 +110,8 @@ impl Delivery {
                     path => format!("{} ({reference}, {path})", git.url),
                 }
             }
-            Self::Bundle(bundle) => bundle.url.clone(),
+            // A query may hold a key.
+            Self::Bundle(bundle) => bundle.url.split('?').next().unwrap_or_default().to_owned(),
         }
     }
 

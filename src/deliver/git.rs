@@ -9,6 +9,7 @@ mod command;
 mod tree;
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, TryLockError};
 use std::time::Duration;
 
@@ -30,6 +31,13 @@ pub(in crate::deliver) struct Repository {
     git: Arc<Git>,
 }
 
+impl Drop for Repository {
+    /// A pull that is under way ends: nobody waits for it, but for the process that wants to end.
+    fn drop(&mut self) {
+        self.git.given_up.store(true, Ordering::Relaxed);
+    }
+}
+
 /// A commit, and who signed for it.
 struct Signed {
     /// What is signed: the commit, or the tag that leads to it.
@@ -40,7 +48,8 @@ struct Signed {
 
 impl Repository {
     pub(in crate::deliver) fn new(source: GitSource, directory: PathBuf) -> Self {
-        Self { git: Arc::new(Git { source, directory, pulling: Mutex::default() }) }
+        let (pulling, given_up) = (Mutex::default(), AtomicBool::new(false));
+        Self { git: Arc::new(Git { source, directory, pulling, given_up }) }
     }
 
     pub(in crate::deliver) fn unready(&self) -> Vec<String> {

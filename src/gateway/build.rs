@@ -77,7 +77,9 @@ pub enum BuildError {
     #[error(transparent)]
     Lock(#[from] BadLock),
     /// The policies' source is another one.
-    #[error("`policies` names another source, which takes effect at the next start of the gate")]
+    #[error(
+        "`policies` has another source, or the same one asked otherwise; that takes effect at the next start of the gate"
+    )]
     OtherSource,
     /// The metrics.
     #[error("metrics: {0}")]

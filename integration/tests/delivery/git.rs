@@ -1,10 +1,13 @@
 //! Policies from a git repository, over its own protocol on this machine.
 
-use std::process::Output;
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
+use portcullis_integration::binary::portcullis;
 use portcullis_integration::fixture::ROLES;
 use portcullis_integration::git::{Person, Repository};
 use portcullis_integration::issuer::Issuer;
+use portcullis_integration::process::Process;
 use portcullis_integration::upstream::Upstream;
 use serde_json::{Value, json};
 
@@ -107,6 +110,45 @@ fn without_the_repository_and_without_anything_kept_the_gate_does_not_start() {
     let said = process.output();
     assert!(said.contains("there is no policy to serve") && said.contains("/nowhere/at/all"), "{said}");
     assert!(!said.contains("listening"), "{said}");
+}
+
+#[test]
+fn a_gate_is_started_in_its_own_directory_as_people_do() {
+    let (security, repository) = (Person::new("security@a.example"), Repository::stock(ROLES));
+    let commit = repository.commit(Some(&security));
+    let (upstream, issuer) = (Upstream::start(), Issuer::new("https://idp.test", "key-1"));
+    let house = house(&upstream, &issuer, from(&repository));
+    house.write("signers", &security.allowed());
+    let mut command = Command::new(portcullis());
+    command.arg("run").current_dir(house.path("."));
+    let mut process = Process::start("portcullis", command);
+    process.until("the commit", |lines| lines.iter().any(|line| line.contains(&commit)).then_some(()));
+    process.until("its address", |lines| lines.iter().any(|line| line.contains("listening")).then_some(()));
+    process.signal("KILL");
+    process.wait();
+    drop(repository);
+    let checked = house.command(&["check"]);
+    let said = String::from_utf8_lossy(&checked.stderr);
+    assert!(checked.status.success() && said.contains(&format!("checked is git:{commit}")), "{checked:?}");
+    house.write("signers", &Person::new("security@a.example").allowed());
+    assert_eq!(house.command(&["check"]).status.code(), Some(3), "a commit that nobody signed is valid");
+    house.write("signers", "# nobody\n");
+    refused(&house.command(&["check"]), "names no signer");
+}
+
+/// A repository that lets everybody wait.
+#[test]
+fn a_start_that_waits_for_the_repository_ends_when_it_is_told_to() {
+    let (upstream, issuer) = (Upstream::start(), Issuer::new("https://idp.test", "key-1"));
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("https://{}/p.git", silent.local_addr().expect("an address"));
+    let house = house(&upstream, &issuer, json!({"git": {"url": url}}));
+    let mut process = house.run();
+    let _connection = silent.accept().expect("git comes");
+    process.signal("TERM");
+    let began = Instant::now();
+    assert!(process.wait().success());
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
 }
 
 /// What `policy pull` says of a repository with these keys in its source.

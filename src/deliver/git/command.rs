@@ -2,10 +2,12 @@
 //! a deadline, and an end when it takes too much of the disk.
 
 use std::io::{Read, Write};
+use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
@@ -37,6 +39,8 @@ pub(in crate::deliver::git) struct Git {
     pub(in crate::deliver::git) directory: PathBuf,
     /// Held while the repository is asked.
     pub(in crate::deliver::git) pulling: Mutex<()>,
+    /// Whether whatever runs is to end.
+    pub(in crate::deliver::git) given_up: AtomicBool,
 }
 
 /// How a command ended.
@@ -76,7 +80,8 @@ impl Git {
     pub(in crate::deliver::git) fn begin(&self) -> Result<(), Setback> {
         let unable = |error| Setback::disk("the copy of the repository cannot be made", &error);
         if !self.exists() {
-            std::fs::create_dir_all(&self.directory).map_err(unable)?;
+            let mut builder = std::fs::DirBuilder::new();
+            builder.recursive(true).mode(0o700).create(&self.directory).map_err(unable)?;
             self.ask(&["init", "--quiet", "--bare", "--template="], git::LOCAL)?;
         }
         std::fs::write(self.config(), self.trusted()).map_err(unable)
@@ -235,6 +240,9 @@ impl Git {
                 Ok(Some(status)) => return Ok(status),
                 Ok(None) => {}
                 Err(error) => break Setback::disk("git cannot be waited for", &error),
+            }
+            if self.given_up.load(Ordering::Relaxed) {
+                break Setback::unreachable("nobody wants the answer any more");
             }
             if began.elapsed() > time {
                 break Setback::unreachable(format!("git did not end within {time:?}"));
