@@ -50,6 +50,14 @@ struct Ended {
     complaint: String,
 }
 
+impl Ended {
+    /// What it complained of, in one line.
+    fn told(&self) -> String {
+        let lines = self.complaint.lines().map(str::trim).filter(|line| !line.is_empty());
+        lines.collect::<Vec<_>>().join("; ")
+    }
+}
+
 impl Git {
     /// What is missing on this machine.
     pub(in crate::deliver::git) fn unready(&self) -> Vec<String> {
@@ -102,7 +110,7 @@ impl Git {
         let ended = self.run(self.command(arguments), input, time)?;
         match ended.status.success() {
             true => Ok(ended.output),
-            false => Err(Setback::refused(format!("git {}: {}", name(arguments), ended.complaint))),
+            false => Err(Setback::refused(format!("git {}: {}", name(arguments), ended.told()))),
         }
     }
 
@@ -117,7 +125,7 @@ impl Git {
         let ended = self.run(command, &[], time)?;
         match ended.status.success() {
             true => Ok(()),
-            false => Err(Setback::unreachable(format!("git {}: {}", name(arguments), ended.complaint))),
+            false => Err(Setback::unreachable(format!("git {}: {}", name(arguments), ended.told()))),
         }
     }
 
@@ -227,7 +235,7 @@ impl Git {
             let broken = || Setback::Unable("git's output cannot be read".to_owned());
             let output = output.join().map_err(|_| broken())?;
             let complaint = complaint.join().map_err(|_| broken())?;
-            let complaint = String::from_utf8_lossy(&complaint).trim().replace('\n', "; ");
+            let complaint = String::from_utf8_lossy(&complaint).into_owned();
             Ok(Ended { status: status?, output, complaint })
         })
     }
