@@ -37,7 +37,7 @@ pub struct Deliver {
 #[derive(Debug)]
 enum Source {
     Git(Repository),
-    Bundle(Bundle),
+    Bundle(Box<Bundle>),
 }
 
 /// How a source is asked.
@@ -122,7 +122,7 @@ impl Deliver {
             .map_err(|error| Setback::disk("the state directory cannot be found", &error))?;
         let source = match delivery {
             Delivery::Git(git) => Source::Git(Repository::new(git.clone(), directory.join("repository"))),
-            Delivery::Bundle(bundle) => Source::Bundle(Bundle::new(bundle.clone())?),
+            Delivery::Bundle(bundle) => Source::Bundle(Box::new(Bundle::new(bundle.clone())?)),
         };
         Ok(Self { place: delivery.place(), source, shelf: Shelf::at(directory) })
     }

@@ -241,9 +241,9 @@ pub(crate) struct RawPolicyLimits {
     /// A directory. Default: `policies`, unless there is another source.
     pub(crate) directory: Option<FilePath>,
     /// A git repository, instead of a directory.
-    pub(crate) git: Option<RawGit>,
+    pub(crate) git: Option<Box<RawGit>>,
     /// An OPA bundle, instead of a directory.
-    pub(crate) bundle: Option<RawBundle>,
+    pub(crate) bundle: Option<Box<RawBundle>>,
     /// How long one decision may take.
     pub(crate) timeout: Span,
     /// Decisions kept in the cache; 0 keeps none.

@@ -133,7 +133,7 @@ impl Git {
         let fetch = ["fetch", "--quiet", "--force", "--no-tags", "--no-recurse-submodules"];
         let rest = ["--no-write-fetch-head", "--no-auto-maintenance", "--end-of-options", &self.source.url];
         let arguments: Vec<&str> = fetch.into_iter().chain(rest).chain([wanted.as_str()]).collect();
-        self.from_network(&arguments, FETCH)
+        self.pull(&arguments, FETCH)
     }
 
     /// The commit that `target` leads to, once its signature is verified where one is needed.

@@ -115,11 +115,7 @@ impl Git {
     }
 
     /// A command that asks the repository.
-    pub(in crate::deliver::git) fn from_network(
-        &self,
-        arguments: &[&str],
-        time: Duration,
-    ) -> Result<(), Setback> {
+    pub(in crate::deliver::git) fn pull(&self, arguments: &[&str], time: Duration) -> Result<(), Setback> {
         let mut command = self.command(arguments);
         self.log_in(&mut command)?;
         let ended = self.run(command, &[], time)?;
