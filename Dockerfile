@@ -14,7 +14,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,targe
 
 FROM ${RUN_IMAGE}
 # git and ssh-keygen: policies that are pulled from a repository, and their signatures.
-RUN command -v curl git ssh-keygen >/dev/null && test -e /etc/ssl/certs/ca-certificates.crt \
+RUN command -v curl >/dev/null && command -v git >/dev/null && command -v ssh-keygen >/dev/null && test -e /etc/ssl/certs/ca-certificates.crt \
     || { apt-get update && apt-get install --yes --no-install-recommends ca-certificates curl git openssh-client && rm -rf /var/lib/apt/lists/*; }
 RUN groupadd --gid 10001 portcullis && useradd --uid 10001 --gid 10001 --no-create-home --shell /usr/sbin/nologin portcullis \
     && install --directory --owner portcullis --group portcullis --mode 0700 /var/lib/portcullis
