@@ -13,6 +13,7 @@ use http::HeaderName;
 use crate::name::{ServerName, TenantId};
 
 mod callers;
+mod candidate;
 mod fill;
 mod keys;
 mod leaf;
@@ -31,6 +32,7 @@ mod yaml;
 pub use callers::{
     ApiKey, CertificateRule, Certificates, Claims, Identity, Issuer, KeySource, Static, Tenancy,
 };
+pub use candidate::{Canary, Candidate, Percent};
 pub use fill::{Env, ProcessEnv};
 pub use problem::{BadConfig, Finding, Warning};
 pub use schema::schema;
@@ -51,6 +53,8 @@ pub struct Config {
     pub accounts: BTreeMap<(TenantId, ServerName), Arc<Account>>,
     /// Policy.
     pub policy: Policy,
+    /// The policy that is tried beside it.
+    pub candidate: Option<Candidate>,
     /// What tools are pinned to; `None`: to nothing.
     pub pins: Option<Pinning>,
     /// Default rates; a tenant's policy data may say otherwise.

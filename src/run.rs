@@ -1,11 +1,13 @@
 //! The life of a gate: start, watch what may change, stop without losing an answer.
 
+mod candidate;
 pub mod desk;
 mod files;
 pub mod inquiry;
 pub mod offers;
 mod operator;
 mod reload;
+pub mod rollout;
 
 pub use files::raise_open_files;
 
@@ -14,6 +16,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -69,7 +72,7 @@ impl Running {
         let shared = Shared::open(&config).await.map_err(|error| vec![error.into()])?;
         let gateway = Gateway::build(Arc::clone(&config), None, Arc::clone(&shared));
         let gateway = gateway.map_err(|errors| errors.into_iter().map(Into::into).collect::<Vec<_>>())?;
-        let revision = gateway.policy().revision().clone();
+        let revision = gateway.rollout().home().revision().clone();
         let gate = Gate::new(gateway);
         let bound = bind(&config)?;
         let admin = bind_admin(&config).map_err(|error| vec![error])?;
@@ -94,7 +97,10 @@ impl Running {
             tracing::info!(%address, "admin listening");
             address
         });
+        rollout::settle(&gate, &Handle::current());
+        candidate::load(&gate);
         let policy = reload::policy(&gate, revision);
+        tasks.spawn(candidate::follow(Arc::clone(&gate), watch.clone()));
         for address in &addresses {
             tracing::info!(%address, "listening");
         }

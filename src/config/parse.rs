@@ -10,6 +10,7 @@ use super::report::Report;
 use super::{Audit, Config, PinMode, Pinning, Policy, SealingKey, State, Telemetry};
 
 mod accounts;
+mod candidate;
 mod identity;
 mod listen;
 mod pem;
@@ -18,7 +19,7 @@ mod servers;
 mod vouch;
 
 /// The meaning of `raw`; `None` where it has none, and then `report` says why.
-pub(super) fn config(raw: Raw, report: &mut Report<'_>) -> Option<Config> {
+pub(super) fn config(mut raw: Raw, report: &mut Report<'_>) -> Option<Config> {
     let root = At::default();
     let state = state(raw.state, report);
     let admin = listen::admin(&raw.admin, &raw.listen, report);
@@ -30,6 +31,8 @@ pub(super) fn config(raw: Raw, report: &mut Report<'_>) -> Option<Config> {
     if report.is_written(&root.key("slot_wait")) && accounts.values().all(|account| account.slots.is_none()) {
         unused(report, &root.key("slot_wait"), "no account has `slots`");
     }
+    let tried = candidate::taken(&mut raw.policies);
+    let policy = policy(raw.policies, report);
     let listen = listen::listen(
         listen::Written {
             listeners: raw.listen,
@@ -48,7 +51,8 @@ pub(super) fn config(raw: Raw, report: &mut Report<'_>) -> Option<Config> {
         identity: identity?,
         servers,
         accounts,
-        policy: policy(raw.policies, report),
+        candidate: candidate::candidate(tried, &policy, report),
+        policy,
         pins,
         rates: rates::rates(raw.rates, report),
         slot_wait: raw.slot_wait.0,

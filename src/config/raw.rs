@@ -13,10 +13,12 @@ use serde::{Deserialize, Serialize};
 use super::Fsync;
 use super::leaf::{Address, FilePath, Header, Host, HttpUrl, Origin, Size, Span, Sync};
 
+mod candidate;
 mod identity;
 mod pins;
 mod servers;
 
+pub(crate) use candidate::*;
 pub(crate) use identity::*;
 pub(crate) use pins::*;
 pub(crate) use servers::*;
@@ -242,6 +244,8 @@ pub(crate) struct RawPolicyLimits {
     pub(crate) timeout: Span,
     /// Decisions kept in the cache; 0 keeps none.
     pub(crate) cache: usize,
+    /// A policy that is tried on live traffic: a directory, or a directory and for whom it decides.
+    pub(crate) candidate: Option<RawCandidate>,
 }
 
 impl Default for RawPolicyLimits {
@@ -250,6 +254,7 @@ impl Default for RawPolicyLimits {
             directory: FilePath("policies".into()),
             timeout: Span(Duration::from_millis(20)),
             cache: 100_000,
+            candidate: None,
         }
     }
 }
