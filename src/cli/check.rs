@@ -38,13 +38,14 @@ impl Check {
             (Some(file), _) => Some(file),
             (None, None) => Some(PathBuf::from("portcullis.yaml")),
         };
-        let mut servers = None;
+        let (mut servers, mut candidate) = (None, None);
         let mut policy = self.policies.map(alone);
         if let Some(file) = file {
             match Config::load(&file, console.env) {
                 Ok((config, warnings)) => {
                     found.pins = Pins::load(&config).err().map(|bad| bad.to_string());
                     policy = policy.or(Some(config.policy));
+                    candidate = config.candidate.map(|candidate| candidate.policy);
                     servers = Some(config.servers);
                     found.warnings = warnings;
                 }
@@ -53,6 +54,9 @@ impl Check {
         }
         if let Some(policy) = policy {
             found.policies = policies(&policy);
+            // One that is not there yet is warned of already.
+            let there = candidate.filter(|candidate| candidate.directory.is_dir());
+            found.policies.extend(there.iter().flat_map(policies));
             let doubts = Decide::lint(&policy.directory, servers.as_ref());
             found.doubts = doubts.iter().map(ToString::to_string).collect();
         }

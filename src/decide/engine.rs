@@ -124,6 +124,12 @@ impl Decide {
         Self { tally, ..self }
     }
 
+    /// The revision of a policy directory, where it can be read; whether it would load is not looked at.
+    #[must_use]
+    pub fn revision_of(directory: &Path) -> Option<Revision> {
+        bundle::fingerprint(directory)
+    }
+
     /// Copies a policy directory, as far as it counts, to a directory that is not there yet, and returns the copy's
     /// revision. The files are read once, so that the copy is one state of them.
     ///

@@ -135,6 +135,9 @@ fn copied(current: &Gateway, revision: &Revision) -> Result<Decide, RolloutError
 fn tried(gate: &Gate, current: &Gateway) -> Result<Arc<Candidacy>, RolloutError> {
     let rollout = current.rollout();
     match (rollout.candidacy(), rollout.loaded(), &current.config().candidate) {
+        (Some(candidacy), _, _) if candidacy.is_suspended() => {
+            Err(unfit("the candidate was late too often and is not compared any more: make it faster"))
+        }
         (Some(candidacy), _, _) => Ok(Arc::clone(candidacy)),
         (None, Some(_), _) => Err(unfit("the candidate is what serves already")),
         (None, None, None) => Err(unfit("no candidate is configured: see `policies.candidate`")),

@@ -26,9 +26,9 @@ pub(super) fn candidate(
         let what = format!("there is no directory `{}`", directory.display());
         report.warn(&at, what, "name the directory of the candidate; until it is there nothing is compared");
     }
-    if directory == serving.directory {
-        let fix = "name another directory, or leave the candidate out";
-        report.error(&at, "is the directory of the policies that serve", fix);
+    if directory.starts_with(&serving.directory) || serving.directory.starts_with(&directory) {
+        let fix = "put it beside that one, or leave the candidate out";
+        report.error(&at, "is in the directory of the policies that serve, or the other way round", fix);
     }
     let canary = staged.canary.and_then(|raw| canary(raw, report));
     Some(Candidate { policy: Policy { directory, ..serving.clone() }, canary })
