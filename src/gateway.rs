@@ -11,6 +11,7 @@ mod gate;
 mod look;
 mod looks;
 mod narrow;
+mod next;
 mod open;
 mod pages;
 mod pull;

@@ -154,18 +154,21 @@ impl Side<'_> {
     }
 }
 
-/// Compares what two policies said. `seat`: of the one that decides; `revision`: of the other.
+/// Compares what two policies said. `seat`: of the one that decides; `revision`: of the other; `held`: whether there are
+/// arguments for constraints to hold.
 pub(in crate::decide) fn compare(
     seat: Seat,
     decided: &Side<'_>,
     other: &Side<'_>,
     revision: &Revision,
+    held: bool,
 ) -> Compared {
     let (live, candidate) = match seat {
         Seat::Live => (decided, other),
         Seat::Candidate => (other, decided),
     };
-    let changes = changes(live, candidate);
+    let mut changes = changes(live, candidate);
+    changes.retain(|change| held || *change != Change::Constraints);
     if changes.is_empty() {
         return Compared::Same;
     }

@@ -270,9 +270,9 @@ impl Beside<'_> {
         action: &Action,
         judged: &Result<Arc<Verdict>, No>,
     ) -> Comparison {
-        self.compare(question, &side(judged), || {
-            let purse = Purse::Comparison(self.allowance);
-            self.other.judged(question, takes_arguments(action), purse)
+        let held = takes_arguments(action);
+        self.compare(question, &side(judged), held, || {
+            self.other.judged(question, held, Purse::Comparison(self.allowance))
         })
     }
 
@@ -281,7 +281,7 @@ impl Beside<'_> {
             Ok(verdict) => shown(Arc::clone(verdict)),
             Err(_) => Err(failed()),
         };
-        self.compare(question, &side(&judged), || {
+        self.compare(question, &side(&judged), true, || {
             self.other.listed(question, Purse::Comparison(self.allowance)).map(shown)
         })
     }
@@ -291,20 +291,22 @@ impl Beside<'_> {
         &self,
         question: &Question<'_>,
         decided: &Side<'_>,
+        held: bool,
         ask: impl FnOnce() -> Result<Result<Arc<Verdict>, No>, Failure>,
     ) -> Comparison {
         let decided_by = self.decided_by;
         if self.allowance.is_suspended() {
             return Comparison { decided_by, compared: Compared::LeftOut };
         }
+        let told = |other: &Side<'_>| compare(decided_by, decided, other, self.other.revision(), held);
         let compared = match catch_unwind(AssertUnwindSafe(ask)) {
             Ok(Err(Failure::NotAsked)) => Compared::LeftOut,
-            Ok(Ok(other)) => compare(decided_by, decided, &side(&other), self.other.revision()),
+            Ok(Ok(other)) => told(&side(&other)),
             Ok(Err(failure)) => {
                 self.report(question, &failure);
-                compare(decided_by, decided, &side(&Err(failed())), self.other.revision())
+                told(&side(&Err(failed())))
             }
-            Err(_) => compare(decided_by, decided, &side(&Err(failed())), self.other.revision()),
+            Err(_) => told(&side(&Err(failed()))),
         };
         Comparison { decided_by, compared }
     }

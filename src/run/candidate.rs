@@ -43,29 +43,24 @@ fn watch(gate: &Arc<Gate>, current: &Gateway, place: &Path) -> Watch {
 
 /// Loads the configured candidate. One that is broken changes nothing: the one before it stays where it is.
 pub(in crate::run) fn load(gate: &Gate) {
-    let _turn = gate.turn();
-    load_in_turn(gate);
-}
-
-/// Loads the configured candidate where there is none, in a turn that is held already.
-pub(in crate::run) fn load_missing(gate: &Gate) {
-    if gate.current().candidate().is_none() {
-        load_in_turn(gate);
-    }
-}
-
-fn load_in_turn(gate: &Gate) {
-    let current = gate.current();
-    let Some(configured) = &current.config().candidate else {
+    let Some(configured) = gate.current().config().candidate.clone() else {
         gate.mended(Source::Candidate);
         return;
     };
-    let metrics = current.shared().metrics().candidate();
-    let next = Decide::load(&configured.policy).map_err(|problems| texts(&problems)).and_then(|candidate| {
+    let loaded = Decide::load(&configured.policy).map_err(|problems| texts(&problems));
+    let _turn = gate.turn();
+    let current = gate.current();
+    if current.config().candidate.as_ref().map(|now| &now.policy.directory)
+        != Some(&configured.policy.directory)
+    {
+        return;
+    }
+    let next = loaded.and_then(|candidate| {
         let unchanged = current.candidate().filter(|before| before.revision() == candidate.revision());
         let candidate = unchanged.cloned().unwrap_or_else(|| Arc::new(candidate));
         current.with_candidate(Some(candidate)).map_err(|errors| texts(&errors))
     });
+    let metrics = current.shared().metrics().candidate();
     match next {
         Ok(next) => {
             told(&next);
@@ -79,6 +74,13 @@ fn load_in_turn(gate: &Gate) {
             gate.keep(Source::Candidate, problems.join("\n"));
             metrics.reloaded(Reload::KeptOld);
         }
+    }
+}
+
+/// Loads the configured candidate where none is loaded.
+pub(in crate::run) fn load_missing(gate: &Gate) {
+    if gate.current().candidate().is_none() {
+        load(gate);
     }
 }
 

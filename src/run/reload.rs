@@ -32,9 +32,14 @@ pub(in crate::run) fn policy(gate: &Arc<Gate>, serving: Revision) -> Watch {
 }
 
 fn load_policy(gate: &Gate, runtime: &Handle) {
+    let configured = gate.current().config().policy.clone();
+    let loaded = Decide::load(&configured).map_err(|problems| texts(&problems));
+    // A way back must not wait for a policy that takes long to load.
     let _turn = gate.turn();
     let current = gate.current();
-    let loaded = Decide::load(&current.config().policy).map_err(|problems| texts(&problems));
+    if current.config().policy.directory != configured.directory {
+        return;
+    }
     let next = loaded.and_then(|policy| {
         let revision = policy.revision().clone();
         let policy = policy.counting(current.shared().tally());
@@ -84,7 +89,7 @@ pub(in crate::run) async fn config(
 }
 
 fn load_config(gate: &Gate, file: &Path, env: &dyn Env) {
-    let _turn = gate.turn();
+    let turn = gate.turn();
     let current = gate.current();
     let next =
         Config::load(file, env).map_err(|bad| texts::<BadConfig>(&bad)).and_then(|(config, warnings)| {
@@ -99,6 +104,7 @@ fn load_config(gate: &Gate, file: &Path, env: &dyn Env) {
             gate.swap(next, Source::Config);
             tracing::info!(file = %file.display(), "Configuration reloaded");
             rollout::settle(gate, &Handle::current());
+            drop(turn);
             candidate::load_missing(gate);
         }
         Err(problems) => {

@@ -213,13 +213,14 @@ pub(in crate::run) fn settle(gate: &Gate, runtime: &Handle) {
     told(gate, PolicyEvent::PromotionEnded, Some(&promoted.revision), None);
     let next = Standing { promoted: None, ..standing.clone() };
     current.shared().stand(next.clone());
-    let (shared, config) = (Arc::clone(current.shared()), Arc::clone(&current));
-    runtime.spawn(async move {
-        match next.write(shared.store().as_ref()).await {
-            Ok(()) => forget_copies(config.config(), None),
-            Err(error) => tracing::error!(%error, "The end of a promotion is not in the store"),
-        }
-    });
+    // In this turn, so that the store has what was said last; and on a thread that may wait for it.
+    let (store, runtime) = (Arc::clone(current.shared().store()), runtime.clone());
+    let written = std::thread::spawn(move || runtime.block_on(next.write(store.as_ref()))).join();
+    match written {
+        Ok(Ok(())) => forget_copies(current.config(), None),
+        Ok(Err(error)) => tracing::error!(%error, "The end of a promotion is not in the store"),
+        Err(_) => tracing::error!("The end of a promotion is not in the store"),
+    }
 }
 
 // --- what both need ---

@@ -19,6 +19,7 @@ use redb::{
 
 use crate::store::{Store, StoreError, Stored, Table};
 
+type Entries = ReadOnlyTable<&'static [u8], &'static [u8]>;
 type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
 
 const META: TableDefinition<'static, &'static str, u64> = TableDefinition::new("portcullis");
@@ -113,10 +114,7 @@ fn definition(table: Table) -> Definition {
 }
 
 /// A table to read; `None`: the file was made by a version that did not have it yet, and nothing is in it.
-fn opened(
-    read: &ReadTransaction,
-    table: Table,
-) -> Result<Option<ReadOnlyTable<&'static [u8], &'static [u8]>>, StoreError> {
+fn opened(read: &ReadTransaction, table: Table) -> Result<Option<Entries>, StoreError> {
     match read.open_table(definition(table)) {
         Ok(entries) => Ok(Some(entries)),
         Err(TableError::TableDoesNotExist(_)) => Ok(None),
