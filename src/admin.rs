@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use crate::secret::Secret;
 
 mod catalogue;
+mod policy;
 mod secrets;
 mod urls;
 
@@ -25,6 +26,7 @@ pub use catalogue::{OfferError, OfferOf, Offers};
 mod explain;
 
 pub use explain::Explains;
+pub use policy::{NewCanary, Promotion, RolloutError, Rollouts};
 pub use secrets::{NewSecret, SecretError, Secrets};
 pub use urls::{NewUrl, UrlError, Urls};
 
@@ -47,6 +49,8 @@ pub struct AdminState {
     pub offers: Arc<dyn Offers>,
     /// Explanations of messages.
     pub explains: Arc<dyn Explains>,
+    /// The candidate policy.
+    pub rollouts: Arc<dyn Rollouts>,
     /// The bearer token of `/v1/`.
     pub token: Arc<Secret>,
     /// Names in `Host`, beside loopback, under which the listener is reached; lower case, without port.
@@ -84,6 +88,10 @@ fn router(state: AdminState, address: SocketAddr) -> Router {
         .route("/v1/secrets", post(secrets::seal))
         .route("/v1/catalogue", get(catalogue::offer))
         .route("/v1/explain", get(explain::explain))
+        .route("/v1/policy", get(policy::status))
+        .route("/v1/policy/canary", post(policy::canary))
+        .route("/v1/policy/promote", post(policy::promote))
+        .route("/v1/policy/rollback", post(policy::rollback))
         .route_layer(middleware::from_fn_with_state(state.clone(), with_token));
     let hosts = Hosts { named: Arc::clone(&state.hosts), address: address.ip() };
     Router::new()

@@ -13,6 +13,7 @@ use http::HeaderName;
 use crate::name::{ServerName, TenantId};
 
 mod callers;
+mod candidate;
 mod delivery;
 mod fill;
 mod keys;
@@ -32,6 +33,7 @@ mod yaml;
 pub use callers::{
     ApiKey, CertificateRule, Certificates, Claims, Identity, Issuer, KeySource, Static, Tenancy,
 };
+pub use candidate::{Canary, Candidate, Percent};
 pub use delivery::{BundleSource, Delivery, GitLogin, GitReference, GitSource, Signing, SigningKey};
 pub use fill::{Env, ProcessEnv};
 pub use problem::{BadConfig, Finding, Warning};
@@ -55,6 +57,8 @@ pub struct Config {
     pub policy: Policy,
     /// From where the policy directory is delivered; `None`: it is the operator's own.
     pub delivery: Option<Delivery>,
+    /// The policy that is tried beside it.
+    pub candidate: Option<Candidate>,
     /// What tools are pinned to; `None`: to nothing.
     pub pins: Option<Pinning>,
     /// Default rates; a tenant's policy data may say otherwise.

@@ -9,10 +9,12 @@
 //! A verdict says nothing of the arguments, which `constraints` hold. It depends on the paths of `input` that the policy
 //! reads, and on nothing else; so it is kept under their exact values, unless the policy reads time, chance or usage.
 
+mod allowance;
 mod builtin;
 mod bundle;
 mod cases;
 mod check;
+mod comparison;
 mod constraint;
 mod contract;
 mod engine;
@@ -28,6 +30,7 @@ mod problem;
 mod rates;
 mod reads;
 mod rego;
+mod rollout;
 mod settled;
 mod trial;
 pub mod watch;
@@ -49,12 +52,15 @@ use crate::identify::Caller;
 use crate::name::{Invocation, Revision};
 use crate::refusal::Refusal;
 
+pub use bundle::CopyError;
 pub use cases::Servers;
+pub use comparison::{Change, Compared, Comparison, Difference, Opinion, Seat, Word};
 pub use engine::Decide;
 pub use explain::{Detail, Explanation, Known, Miss, Outcome, Why};
 pub use names::Names;
 pub use problem::PolicyProblem;
 pub use rego::{Coverage, Covered, Stop, Tested};
+pub use rollout::{Candidacy, Panel, Rollout, Stage};
 pub use trial::{Trials, Wanted};
 pub use written::Written;
 
@@ -183,6 +189,7 @@ pub struct Permit {
     pub(in crate::decide) message: Message,
     pub(in crate::decide) verdict: Arc<Verdict>,
     pub(in crate::decide) invocation: Invocation,
+    pub(in crate::decide) comparison: Option<Comparison>,
 }
 
 /// What policy said about one question. It says nothing about the arguments, which `constraints` hold.
@@ -244,6 +251,8 @@ pub struct Denied {
     pub revision: Revision,
     /// The message in flight.
     pub invocation: Invocation,
+    /// What a second policy made of the message.
+    pub comparison: Option<Comparison>,
 }
 
 impl Permit {
@@ -281,6 +290,12 @@ impl Permit {
     #[must_use]
     pub fn invocation(&self) -> Invocation {
         self.invocation
+    }
+
+    /// What a second policy made of the message.
+    #[must_use]
+    pub fn comparison(&self) -> Option<&Comparison> {
+        self.comparison.as_ref()
     }
 }
 
@@ -323,5 +338,6 @@ pub(crate) fn judged_for_test(
         message,
         verdict: Arc::new(verdict),
         invocation: Invocation::new(),
+        comparison: None,
     }
 }

@@ -4,12 +4,14 @@
 
 mod batch;
 mod belongs;
+mod beside;
 mod build;
 mod call;
 mod gate;
 mod look;
 mod looks;
 mod narrow;
+mod next;
 mod open;
 mod pages;
 mod pull;
@@ -19,17 +21,19 @@ mod reply;
 mod rounds;
 mod route;
 mod sight;
+mod standing;
 mod subject;
 mod tasks;
 mod tell;
 mod upstream;
 
-pub use build::{BuildError, Shared};
+pub use build::{BuildError, Policies, Shared};
 pub use gate::{Gate, Source};
 pub use look::Survey;
 pub use pull::Offer;
 pub use relay::Relay;
 pub use route::Route;
+pub use standing::{Promoted, Said, Standing, kept_copy};
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -38,7 +42,7 @@ use std::sync::Arc;
 use crate::catalogue::Pins;
 use crate::config::{Account, Config, Server};
 use crate::credential::Vault;
-use crate::decide::{Circumstances, Decide, Permit, Subject};
+use crate::decide::{Circumstances, Comparison, Denied, Permit, Rollout, Subject};
 use crate::decode::{Decoded, Era, Message, decode};
 use crate::forward::{Endpoint, Passage};
 use crate::gateway::call::{Call, Eyes, Way};
@@ -50,7 +54,7 @@ use crate::identify::state::States;
 use crate::identify::{Caller, Identify};
 use crate::inbound::{Head, Inbound, Target};
 use crate::name::{ServerName, TenantId};
-use crate::record::metrics::Lasting;
+use crate::record::metrics::{Asked, Lasting};
 use crate::record::trace::Traced;
 use crate::record::{About, Intent};
 use crate::refusal::Refusal;
@@ -63,7 +67,7 @@ pub struct Gateway {
     identify: Arc<Identify>,
     sessions: Sessions,
     states: Arc<States>,
-    decide: Arc<Decide>,
+    rollout: Arc<Rollout>,
     vault: Arc<Vault>,
     quotas: HashMap<TenantId, Quotas>,
     default_quotas: Quotas,
@@ -122,9 +126,15 @@ impl Gateway {
         let subject = self.subject(inbound, way, &message, call).await?;
         let (caller, server) = (Arc::clone(&way.caller), Arc::clone(&way.server));
         let permit = match way.eyes {
-            Eyes::Caller => self.decide.permit(caller, server, subject, message, &circumstances), // a tool call is authorised here
-            Eyes::Operator => self.decide.inspect(caller, server, message, &circumstances),
+            Eyes::Caller => {
+                let panel = self.rollout.panel(way.caller.tenant());
+                panel.permit(caller, server, subject, message, &circumstances) // a tool call is authorised here
+            }
+            Eyes::Operator => self.rollout.live().inspect(caller, server, message, &circumstances),
         };
+        if let Some(comparison) = compared(&permit) {
+            self.shared.metrics.candidate().compared(Asked::Message, comparison);
+        }
         let permit = permit.map_err(|denied| call.denied(*denied))?;
         let (quotas, wait) = (self.quotas(way.caller.tenant()), self.config.slot_wait);
         let account = self.account(way);
@@ -227,5 +237,13 @@ impl Gateway {
     #[must_use]
     pub fn config(&self) -> &Config {
         &self.config
+    }
+}
+
+/// What a second policy made of a message, whatever the first did.
+fn compared(judged: &Result<Permit, Box<Denied>>) -> Option<&Comparison> {
+    match judged {
+        Ok(permit) => permit.comparison(),
+        Err(denied) => denied.comparison.as_ref(),
     }
 }

@@ -24,6 +24,7 @@ use crate::record::writer::{Shared, Writer};
 use crate::refusal::Refusal;
 use crate::secret::Key;
 
+mod candidate;
 mod chain;
 mod drift;
 mod health;
@@ -41,6 +42,7 @@ pub mod trace;
 pub mod verify;
 mod writer;
 
+pub use candidate::{ListLine, PolicyEvent, PolicyLine, ToolSeen};
 pub use drift::DriftLine;
 pub use key::AuditKey;
 pub use line::{About, Intent, RefusalLine};
@@ -190,6 +192,20 @@ impl Record {
     /// Puts a tool that is not what was pinned on the record, without waiting for it.
     pub fn drifted(&self, drifted: &DriftLine<'_>) {
         if self.queue.refusal(&drift::line(drifted)).is_err() {
+            self.health.lose();
+        }
+    }
+
+    /// Puts a list that a second policy would show otherwise on the record, without waiting for it.
+    pub fn listed(&self, listed: &ListLine<'_>) {
+        if self.queue.refusal(&candidate::list(listed)).is_err() {
+            self.health.lose();
+        }
+    }
+
+    /// Puts a step of a candidate policy on the record, without waiting for it.
+    pub fn policy(&self, step: &PolicyLine<'_>) {
+        if self.queue.refusal(&candidate::policy(step)).is_err() {
             self.health.lose();
         }
     }

@@ -1,5 +1,6 @@
 //! The life of a gate: start, watch what may change, stop without losing an answer.
 
+mod candidate;
 mod delivered;
 pub mod desk;
 mod files;
@@ -7,6 +8,7 @@ pub mod inquiry;
 pub mod offers;
 mod operator;
 mod reload;
+pub mod rollout;
 
 pub use files::raise_open_files;
 
@@ -15,12 +17,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::config::{Config, Env};
 use crate::decide::watch::Watch;
-use crate::gateway::{BuildError, Gate, Gateway, Shared};
+use crate::gateway::{BuildError, Gate, Gateway, Policies, Shared};
 use crate::listen::{self, CannotListen, Drain};
 use crate::secret::Secret;
 
@@ -77,9 +80,10 @@ impl Running {
         };
         let delivered = delivered.transpose().map_err(|why| vec![StartError::NoPolicy(why)])?;
         let (policy, follow) = delivered.unzip();
-        let gateway = Gateway::build(Arc::clone(&config), policy, Arc::clone(&shared));
+        let policies = policy.map_or(Policies::Configured, Policies::Loaded);
+        let gateway = Gateway::build(Arc::clone(&config), policies, Arc::clone(&shared));
         let gateway = gateway.map_err(|errors| errors.into_iter().map(Into::into).collect::<Vec<_>>())?;
-        let revision = gateway.policy().revision().clone();
+        let revision = gateway.rollout().home().revision().clone();
         let gate = Gate::new(gateway);
         let bound = bind(&config)?;
         let admin = bind_admin(&config).map_err(|error| vec![error])?;
@@ -104,13 +108,16 @@ impl Running {
             tracing::info!(%address, "admin listening");
             address
         });
+        rollout::settle(&gate, &Handle::current());
+        candidate::load(&gate);
         let policy = match follow {
             Some(follow) => {
-                tasks.spawn(follow.follow(Arc::clone(&gate), watch));
+                tasks.spawn(follow.follow(Arc::clone(&gate), watch.clone()));
                 None
             }
             None => Some(reload::policy(&gate, revision)),
         };
+        tasks.spawn(candidate::follow(Arc::clone(&gate), watch));
         for address in &addresses {
             tracing::info!(%address, "listening");
         }

@@ -13,6 +13,8 @@ pub enum Table {
     Credentials,
     /// The gate's own signing keys, sealed.
     Keys,
+    /// How far a candidate policy has come.
+    Policies,
 }
 
 /// A stored value and its version, for compare-and-set.

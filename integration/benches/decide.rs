@@ -1,4 +1,5 @@
-//! What a decision of the stock policies costs, in CPU time of one thread: new, kept, and a list of 100 tools.
+//! What a decision of the stock policies costs, in CPU time of one thread: new, kept, and a list of 100 tools; and the same
+//! with a candidate policy beside it.
 //!
 //! `cargo bench --bench decide`; the last line is JSON.
 
@@ -12,7 +13,9 @@ use std::time::Duration;
 use http::{HeaderMap, Method};
 use portcullis::catalogue::{Class, Tool};
 use portcullis::config::{Config, Env as _, Policy, ProcessEnv};
-use portcullis::decide::{Circumstances, Decide, Question, Sight, Subject};
+use portcullis::decide::{
+    Candidacy, Circumstances, Compared, Decide, Question, Rollout, Sight, Stage, Subject,
+};
 use portcullis::identify::url::ScopedUrls;
 use portcullis::identify::{Caller, Identify};
 use portcullis::inbound::{Head, Target};
@@ -102,7 +105,19 @@ impl Bench {
     }
 
     fn load(&self, shape: Shape, cache: usize) -> Decide {
-        let directory = self.directory.path().join(shape.name());
+        self.load_with(shape, cache, "")
+    }
+
+    /// The policy with a candidate beside it, which says the same in another revision.
+    fn beside(&self, shape: Shape, cache: usize) -> Rollout {
+        let candidate =
+            self.load_with(shape, cache, "  role-more:\n    - {servers: [records], tools: [other]}\n");
+        let candidacy = Candidacy::new(Arc::new(candidate), Stage::Shadow);
+        Rollout::new(Arc::new(self.load(shape, cache)), None, Some(Arc::new(candidacy)))
+    }
+
+    fn load_with(&self, shape: Shape, cache: usize, more: &str) -> Decide {
+        let directory = self.directory.path().join(format!("{}{}", shape.name(), more.len()));
         let tenant = directory.join("tenants/acme");
         fs::create_dir_all(&tenant).unwrap();
         let stock = Path::new(env!("CARGO_MANIFEST_DIR")).join("../policies");
@@ -112,21 +127,33 @@ impl Bench {
                 fs::copy(file.path(), directory.join(name)).unwrap();
             }
         }
-        fs::write(tenant.join("data.yaml"), shape.data()).unwrap();
+        fs::write(tenant.join("data.yaml"), shape.data() + more).unwrap();
         let policy = Policy { directory, timeout: Duration::from_secs(5), cache };
         Decide::load(&policy).unwrap_or_else(|problems| panic!("{problems:#?}"))
     }
 
-    fn see(&self, decide: &Decide, subject: &Subject) -> Sight {
-        let server = self.config.servers.values().next().unwrap();
-        decide.may_see(Question {
+    fn question<'a>(&'a self, subject: &'a Subject) -> Question<'a> {
+        Question {
             caller: &self.caller,
-            server,
+            server: self.config.servers.values().next().unwrap(),
             method: "tools/call",
             subject,
             arguments: None,
             circumstances: &self.circumstances,
-        })
+        }
+    }
+
+    fn see(&self, decide: &Decide, subject: &Subject) -> Sight {
+        decide.may_see(self.question(subject))
+    }
+
+    /// Asks both; whether they were compared.
+    fn look(&self, rollout: &Rollout, subject: &Subject) -> bool {
+        let (_, beside) = rollout.panel(self.caller.tenant()).look(&self.question(subject));
+        match beside.map(|beside| beside.compared) {
+            Some(Compared::Same | Compared::Differs(_)) => true,
+            Some(Compared::LeftOut) | None => false,
+        }
     }
 
     fn list(&self, decide: &Decide, tools: &[Subject]) -> usize {
@@ -208,5 +235,44 @@ fn main() {
             json!({ "new": new, "refused": refused, "kept": kept, "list_new": list_new, "list_kept": list_kept }),
         );
     }
-    println!("{}", json!({ "decide_cpu_us": figures }));
+    let shadow = shadow(&bench, &tools[7], &figures);
+    println!("{}", json!({ "decide_cpu_us": figures, "shadow": shadow }));
+}
+
+/// What a decision costs with a candidate beside it, and how often of the one alone; and which part was compared.
+fn shadow(
+    bench: &Bench,
+    tool: &Subject,
+    alone: &serde_json::Map<String, serde_json::Value>,
+) -> serde_json::Map<String, serde_json::Value> {
+    println!(
+        "\n{:<18}{:>10}{:>10}{:>10}{:>10}{:>12}",
+        "with candidate", "new", "ratio", "kept", "ratio", "compared"
+    );
+    let mut figures = serde_json::Map::new();
+    for shape in Shape::ALL {
+        let (cold, warm) = (bench.beside(shape, 0), bench.beside(shape, 10_000));
+        let (mut asked, mut compared) = (0_u32, 0_u32);
+        let new = best(200, || {
+            asked += 1;
+            compared += u32::from(black_box(bench.look(&cold, tool)));
+        });
+        let kept = best(20_000, || {
+            black_box(bench.look(&warm, tool));
+        });
+        assert!(bench.look(&warm, tool), "a kept decision is always compared");
+        let of = |key: &str, now: f64| now / alone[shape.name()][key].as_f64().unwrap();
+        let (new_ratio, kept_ratio) = (of("new", new), of("kept", kept));
+        let share = f64::from(compared) / f64::from(asked);
+        println!(
+            "{:<18}{new:>10.1}{new_ratio:>10.2}{kept:>10.3}{kept_ratio:>10.2}{:>11.0}%",
+            shape.name(),
+            share * 100.0
+        );
+        figures.insert(
+            shape.name().into(),
+            json!({ "new": new, "new_ratio": new_ratio, "kept": kept, "kept_ratio": kept_ratio, "compared": share }),
+        );
+    }
+    figures
 }

@@ -61,12 +61,29 @@ impl Std {
     /// Starts the gate before this server.
     #[must_use]
     pub fn before(upstream: Upstream, change: impl FnOnce(&mut Value)) -> Self {
+        Self::at(upstream, change, |_| {})
+    }
+
+    /// Starts both; the configuration and the gate's directory are changed first.
+    #[must_use]
+    pub fn prepared(change: impl FnOnce(&mut Value), prepare: impl FnOnce(&House)) -> Self {
+        Self::at(Upstream::start(), change, prepare)
+    }
+
+    fn at(upstream: Upstream, change: impl FnOnce(&mut Value), prepare: impl FnOnce(&House)) -> Self {
         let issuer = Issuer::new("https://idp.test", "key-1");
         let mut config = config(&upstream.url);
         change(&mut config);
         let house = House::new(&config, &[("a", ROLES), ("b", ROLES)]);
         house.write("jwks.json", &issuer.jwks().to_string());
+        prepare(&house);
         Self { gate: house.open(1), upstream, issuer }
+    }
+
+    /// The same after the gate was killed and started again.
+    #[must_use]
+    pub fn restarted(self) -> Self {
+        Self { gate: self.gate.kill().open(1), upstream: self.upstream, issuer: self.issuer }
     }
 
     /// A token of this user, with claims of the test's choice.

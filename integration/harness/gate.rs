@@ -33,8 +33,7 @@ impl House {
     #[must_use]
     pub fn new(config: &Value, tenants: &[(&str, &str)]) -> Self {
         let house = Self::bare(&serde_json::to_string_pretty(config).expect("JSON is YAML"));
-        copy(&crate::repository().join("policies"), &house.path("policies"));
-        drop(fs::remove_dir_all(house.path("policies/tenants")));
+        house.stock("policies");
         for (tenant, data) in tenants {
             house.tenant(tenant, data);
         }
@@ -72,6 +71,12 @@ impl House {
         fs::write(&new, text).expect("a writable directory");
         fs::rename(&new, &path).expect("a writable directory");
         path
+    }
+
+    /// Puts the stock policies there, without any tenant.
+    pub fn stock(&self, folder: &str) {
+        copy(&crate::repository().join("policies"), &self.path(folder));
+        drop(fs::remove_dir_all(self.path(folder).join("tenants")));
     }
 
     /// Writes a tenant's data.

@@ -58,6 +58,28 @@ impl Offers for Kept {
     }
 }
 
+#[async_trait]
+impl Rollouts for Kept {
+    async fn status(&self) -> Value {
+        json!({"candidate": null})
+    }
+
+    async fn canary(&self, wanted: NewCanary) -> Result<Value, RolloutError> {
+        match wanted.tenants.is_empty() && wanted.percent == 0 {
+            true => Err(RolloutError::Unfit("that is nobody".to_owned())),
+            false => Ok(json!({"candidate": {"stage": "canary"}})),
+        }
+    }
+
+    async fn promote(&self, wanted: Promotion) -> Result<Value, RolloutError> {
+        Ok(json!({"live": {"revision": wanted.revision}}))
+    }
+
+    async fn rollback(&self) -> Result<Value, RolloutError> {
+        Err(RolloutError::Failed("the store failed".to_owned()))
+    }
+}
+
 struct Admin {
     address: SocketAddr,
     client: Client,
@@ -79,6 +101,7 @@ impl Admin {
             secrets: Arc::new(Kept::default()),
             offers: Arc::new(Kept::default()),
             explains: Arc::new(Kept::default()),
+            rollouts: Arc::new(Kept::default()),
             token: Arc::new(Secret::new("sesame".to_owned())),
             hosts: Arc::from(["admin.acme.example".to_owned()]),
         };

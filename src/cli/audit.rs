@@ -153,6 +153,11 @@ pub(super) fn gist(line: &Value) -> String {
     let about = ["tool", "resource", "prompt", "task"].into_iter().find_map(word);
     add(about.map(str::to_owned));
     add(Some(rules.join(",")).filter(|rules| !rules.is_empty()).map(|rules| format!("by {rules}")));
+    add(word("event").map(str::to_owned));
+    add(word("candidate").map(|candidate| format!("(candidate {candidate})")));
+    let changes = line.pointer("/candidate/changes").and_then(Value::as_array).map(Vec::as_slice);
+    let changes: Vec<&str> = changes.unwrap_or_default().iter().filter_map(Value::as_str).collect();
+    add((!changes.is_empty()).then(|| format!("(candidate: {})", changes.join(","))));
     add(word("status").map(str::to_owned));
     add(word("reason").map(str::to_owned));
     add(word("code").map(|code| format!("({code})")));

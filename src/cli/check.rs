@@ -39,7 +39,7 @@ impl Check {
             (Some(file), _) => Some(file),
             (None, None) => Some(PathBuf::from("portcullis.yaml")),
         };
-        let mut servers = None;
+        let (mut servers, mut candidate) = (None, None);
         let mut policy = self.policies.map(alone);
         let mut copy = None;
         if let Some(file) = file {
@@ -56,6 +56,7 @@ impl Check {
                             Err(problems) => found.policies = problems,
                         }
                     }
+                    candidate = config.candidate.map(|candidate| candidate.policy);
                     servers = Some(config.servers);
                     found.warnings = warnings;
                 }
@@ -64,6 +65,9 @@ impl Check {
         }
         if let Some(policy) = policy {
             found.policies.extend(policies(&policy));
+            // One that is not there yet is warned of already.
+            let there = candidate.filter(|candidate| candidate.directory.is_dir());
+            found.policies.extend(there.iter().flat_map(policies));
             let doubts = Decide::lint(&policy.directory, servers.as_ref());
             found.doubts = doubts.iter().map(ToString::to_string).collect();
         }

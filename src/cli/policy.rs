@@ -4,6 +4,8 @@ mod diff;
 mod explain;
 mod matrix;
 mod pull;
+mod rollout;
+mod shadow;
 mod test;
 
 pub(super) use pull::kept;
@@ -29,6 +31,15 @@ pub(super) enum PolicyCommand {
     Matrix(Box<matrix::MatrixCommand>),
     /// Show what a change of policy lets whom do; exit 2 where that is more than was expected
     Diff(Box<diff::Diff>),
+    /// Show what the candidate policy would change on live traffic
+    #[command(subcommand)]
+    Shadow(shadow::ShadowCommand),
+    /// Let the candidate policy decide for some tenants
+    Canary(rollout::Canary),
+    /// Let the candidate policy serve
+    Promote(rollout::Promote),
+    /// Take the candidate policy back: the configured one decides for everyone at once
+    Rollback(rollout::Rollback),
 }
 
 impl PolicyCommand {
@@ -39,6 +50,10 @@ impl PolicyCommand {
             Self::Pull(command) => command.run(console),
             Self::Test(test) => test.run(console),
             Self::Explain(question) => question.run(console),
+            Self::Shadow(command) => command.run(console),
+            Self::Canary(command) => command.run(console),
+            Self::Promote(command) => command.run(console),
+            Self::Rollback(command) => command.run(console),
         }
     }
 }

@@ -12,6 +12,7 @@ use super::report::Report;
 use super::{Audit, Config, Delivery, PinMode, Pinning, Policy, SealingKey, State, Telemetry};
 
 mod accounts;
+mod candidate;
 mod delivery;
 mod identity;
 mod listen;
@@ -21,7 +22,7 @@ mod servers;
 mod vouch;
 
 /// The meaning of `raw`; `None` where it has none, and then `report` says why.
-pub(super) fn config(raw: Raw, report: &mut Report<'_>) -> Option<Config> {
+pub(super) fn config(mut raw: Raw, report: &mut Report<'_>) -> Option<Config> {
     let root = At::default();
     let state = state(raw.state, report);
     let admin = listen::admin(&raw.admin, &raw.listen, report);
@@ -33,6 +34,7 @@ pub(super) fn config(raw: Raw, report: &mut Report<'_>) -> Option<Config> {
     if report.is_written(&root.key("slot_wait")) && accounts.values().all(|account| account.slots.is_none()) {
         unused(report, &root.key("slot_wait"), "no account has `slots`");
     }
+    let tried = candidate::taken(&mut raw.policies);
     let listen = listen::listen(
         listen::Written {
             listeners: raw.listen,
@@ -52,6 +54,7 @@ pub(super) fn config(raw: Raw, report: &mut Report<'_>) -> Option<Config> {
         identity: identity?,
         servers,
         accounts,
+        candidate: candidate::candidate(tried, &policy, report),
         policy,
         delivery,
         pins,

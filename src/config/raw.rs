@@ -13,11 +13,13 @@ use serde::{Deserialize, Serialize};
 use super::Fsync;
 use super::leaf::{Address, FilePath, Header, Host, HttpUrl, Origin, Size, Span, Sync};
 
+mod candidate;
 mod delivery;
 mod identity;
 mod pins;
 mod servers;
 
+pub(crate) use candidate::*;
 pub(crate) use delivery::*;
 pub(crate) use identity::*;
 pub(crate) use pins::*;
@@ -248,6 +250,8 @@ pub(crate) struct RawPolicyLimits {
     pub(crate) timeout: Span,
     /// Decisions kept in the cache; 0 keeps none.
     pub(crate) cache: usize,
+    /// A policy that is tried on live traffic: a directory, or a directory and for whom it decides.
+    pub(crate) candidate: Option<RawCandidate>,
 }
 
 impl Default for RawPolicyLimits {
@@ -258,6 +262,7 @@ impl Default for RawPolicyLimits {
             bundle: None,
             timeout: Span(Duration::from_millis(20)),
             cache: 100_000,
+            candidate: None,
         }
     }
 }

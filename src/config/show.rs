@@ -8,8 +8,9 @@ use serde_json::{Map, Value, json};
 
 use super::leaf::Size;
 use super::{
-    Account, ApiKey, CertificateRule, Config, Credential, Fsync, Identity, Issuer, KeySource, Limits, Listen,
-    Listener, Pinning, Rate, Rates, SealingKey, SecretSource, Server, Signature, Static, Tenancy,
+    Account, ApiKey, Candidate, CertificateRule, Config, Credential, Fsync, Identity, Issuer, KeySource,
+    Limits, Listen, Listener, Pinning, Rate, Rates, SealingKey, SecretSource, Server, Signature, Static,
+    Tenancy,
 };
 
 mod delivery;
@@ -225,6 +226,16 @@ fn credential(it: &Credential) -> Value {
             }})
         }
     }
+}
+
+fn candidate(it: &Candidate) -> Value {
+    let canary = it.canary.as_ref().map(|canary| {
+        json!({
+            "tenants": Some(&canary.tenants).filter(|tenants| !tenants.is_empty()),
+            "percent": canary.percent,
+        })
+    });
+    json!({"directory": it.policy.directory, "canary": canary})
 }
 
 fn secret(it: &SecretSource) -> Value {

@@ -5,6 +5,7 @@
 //! `..data` that a Kubernetes volume is mounted through).
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
@@ -210,6 +211,42 @@ impl Found {
 pub(in crate::decide) fn fingerprint(directory: &Path) -> Option<Revision> {
     let (files, problems) = files(directory);
     problems.is_empty().then(|| digest(&files))
+}
+
+/// Why a policy directory was not copied.
+#[derive(Debug, thiserror::Error)]
+pub enum CopyError {
+    /// A file cannot be read.
+    #[error("{0}")]
+    Read(PolicyProblem),
+    /// A file cannot be written.
+    #[error("`{path}`: {why}", path = .0.display(), why = .1)]
+    Write(PathBuf, std::io::Error),
+}
+
+/// Writes what counts of a directory to another one, which is there as a whole or not at all.
+pub(in crate::decide) fn copy(from: &Path, to: &Path) -> Result<Revision, CopyError> {
+    let (files, problems) = files(from);
+    if let Some(problem) = problems.into_iter().next() {
+        return Err(CopyError::Read(problem));
+    }
+    let draft = to.with_extension("new");
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |why| CopyError::Write(path, why)
+    };
+    if draft.exists() {
+        fs::remove_dir_all(&draft).map_err(failed(&draft))?;
+    }
+    for file in &files {
+        let path = file.relative.iter().fold(draft.clone(), |path, name| path.join(name));
+        let folder = path.parent().unwrap_or(&draft);
+        fs::create_dir_all(folder).map_err(failed(folder))?;
+        let mut written = fs::File::create(&path).map_err(failed(&path))?;
+        written.write_all(&file.content).and_then(|()| written.sync_all()).map_err(failed(&path))?;
+    }
+    fs::rename(&draft, to).map_err(failed(to))?;
+    Ok(digest(&files))
 }
 
 fn digest(files: &[Found]) -> Revision {

@@ -2,24 +2,25 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use quick_cache::sync::Cache;
-use serde_json::value::RawValue;
 use tokio::runtime::{Handle, RuntimeFlavor};
 
 use crate::config::{Policy, Rates, Server};
-use crate::decide::bundle::Bundle;
+use crate::decide::allowance::Purse;
+use crate::decide::bundle::{self, Bundle, CopyError};
 use crate::decide::constraint::Constraints;
 use crate::decide::contract::{Field, Reads};
 use crate::decide::reads::ReadSet;
 use crate::decide::rego::{Answer, Coverage, Failure, Rego, Trial};
 use crate::decide::{
-    Circumstances, Denied, Permit, Phase, PolicyProblem, Question, Sight, Subject, Tally, Verdict, check,
-    key, rates, reads, rego,
+    Circumstances, Denied, Panel, Permit, Phase, PolicyProblem, Question, Sight, Subject, Tally, Verdict,
+    check, key, rates, reads, rego,
 };
-use crate::decode::{Action, Message};
+use crate::decode::Message;
 use crate::identify::Caller;
 use crate::name::{Revision, TenantId};
 use crate::refusal::Refusal;
@@ -60,9 +61,9 @@ pub(in crate::decide) enum Tests {
 }
 
 /// Why there is no permit, before it is put in words for the caller.
-struct No {
-    refusal: Refusal,
-    verdict: Option<Arc<Verdict>>,
+pub(in crate::decide) struct No {
+    pub(in crate::decide) refusal: Refusal,
+    pub(in crate::decide) verdict: Option<Arc<Verdict>>,
 }
 
 impl Decide {
@@ -129,8 +130,22 @@ impl Decide {
         Self { revision, ..self }
     }
 
-    /// Judges one message. What its caller may not see does not exist for them; what they see and may not use is refused
-    /// with the reason; and arguments are held to what policy narrows them to.
+    /// The revision of a policy directory, where it can be read; whether it would load is not looked at.
+    #[must_use]
+    pub fn revision_of(directory: &Path) -> Option<Revision> {
+        bundle::fingerprint(directory)
+    }
+
+    /// Copies a policy directory, as far as it counts, to a directory that is not there yet, and returns the copy's
+    /// revision. The files are read once, so that the copy is one state of them.
+    ///
+    /// # Errors
+    /// A file cannot be read or written.
+    pub fn copy(from: &Path, to: &Path) -> Result<Revision, CopyError> {
+        bundle::copy(from, to)
+    }
+
+    /// Judges one message by this policy alone: see [`Panel::permit`].
     ///
     /// # Errors
     /// The refusal, with everything that was handed in.
@@ -142,49 +157,13 @@ impl Decide {
         message: Message,
         circumstances: &Circumstances,
     ) -> Result<Permit, Box<Denied>> {
-        let question = Question {
-            caller: &caller,
-            server: &server,
-            method: message.method,
-            subject: &subject,
-            arguments: arguments(&message.action),
-            circumstances,
-        };
-        let judged = self.judge(&question, &message.action);
-        let invocation = circumstances.invocation;
-        match judged {
-            Ok(verdict) => Ok(Permit { caller, server, subject, message, verdict, invocation }),
-            Err(No { refusal, verdict }) => {
-                let (rules, deny) =
-                    verdict.map(|verdict| (verdict.rules.clone(), verdict.deny.clone())).unwrap_or_default();
-                let revision = self.revision.clone();
-                Err(Box::new(Denied {
-                    refusal,
-                    message,
-                    caller,
-                    server,
-                    subject,
-                    rules,
-                    deny,
-                    revision,
-                    invocation,
-                }))
-            }
-        }
+        Panel::alone(self).permit(caller, server, subject, message, circumstances)
     }
 
-    /// What a list shows of the question's subject. The question's method and arguments do not matter: a list asks about
-    /// the use ([`Subject::used_by`]). Where policy fails, nothing is shown.
+    /// What a list shows by this policy alone: see [`Panel::may_see`].
     #[must_use]
     pub fn may_see(&self, question: Question<'_>) -> Sight {
-        match self.listed(&question) {
-            Ok(verdict) if verdict.allow => Sight::Shown(verdict),
-            Ok(_) => Sight::Hidden,
-            Err(failure) => {
-                self.report(&question, &failure);
-                Sight::Hidden
-            }
-        }
+        Panel::alone(self).may_see(&question)
     }
 
     /// All that a verdict on some tool of the server depends on beside the tool, in one text that begins with the tenant;
@@ -213,50 +192,71 @@ impl Decide {
         self.rates.iter()
     }
 
-    fn judge(&self, question: &Question<'_>, action: &Action) -> Result<Arc<Verdict>, No> {
-        let verdict =
-            self.verdict(question, Phase::Call).map_err(|failure| self.failed(question, &failure))?;
-        if let Some(unknown) = unknown(question.subject) {
-            let shown = self.shown(question, &verdict).map_err(|failure| self.failed(question, &failure))?;
-            if !shown {
-                return Err(No { refusal: unknown, verdict: Some(verdict) });
-            }
+    /// Judges a question as a call. `held`: whether it has arguments to be held to constraints.
+    pub(in crate::decide) fn judge(
+        &self,
+        question: &Question<'_>,
+        held: bool,
+        purse: Purse<'_>,
+    ) -> Result<Arc<Verdict>, No> {
+        let judged = self.judged(question, held, purse);
+        judged.unwrap_or_else(|failure| Err(self.failed(question, &failure)))
+    }
+
+    /// The same, where a failure is the asker's to tell.
+    pub(in crate::decide) fn judged(
+        &self,
+        question: &Question<'_>,
+        held: bool,
+        purse: Purse<'_>,
+    ) -> Result<Result<Arc<Verdict>, No>, Failure> {
+        let verdict = self.verdict(question, Phase::Call, purse)?;
+        if let Some(unknown) = unknown(question.subject)
+            && !self.shown(question, &verdict, purse)?
+        {
+            return Ok(Err(No { refusal: unknown, verdict: Some(verdict) }));
         }
         if !verdict.allow {
-            return Err(No { refusal: reasons(&verdict), verdict: Some(verdict) });
+            return Ok(Err(No { refusal: reasons(&verdict), verdict: Some(verdict) }));
         }
-        if takes_arguments(action)
-            && let Err(refusal) = verdict.constraints.hold(question.arguments)
-        {
-            return Err(No { refusal, verdict: Some(verdict) });
+        if held && !verdict.constraints.is_empty() {
+            let hold = || verdict.constraints.hold(question.arguments);
+            if let Err(refusal) = purse.pay(hold).ok_or(Failure::NotAsked)? {
+                return Ok(Err(No { refusal, verdict: Some(verdict) }));
+            }
         }
-        Ok(verdict)
+        Ok(Ok(verdict))
     }
 
     /// Whether a list shows the subject, given the verdict on its use.
-    fn shown(&self, question: &Question<'_>, verdict: &Verdict) -> Result<bool, Failure> {
+    fn shown(&self, question: &Question<'_>, verdict: &Verdict, purse: Purse<'_>) -> Result<bool, Failure> {
         let usual = question.subject.used_by() == Some(question.method) || !self.reads.has(Field::Method);
         let differs = self.reads.has(Field::Phase) || self.reads.has(Field::Arguments);
         if usual && !differs && !self.reads.passing {
             return Ok(verdict.allow);
         }
-        self.listed(question).map(|verdict| verdict.allow)
+        self.listed(question, purse).map(|verdict| verdict.allow)
     }
 
-    pub(in crate::decide) fn listed(&self, question: &Question<'_>) -> Result<Arc<Verdict>, Failure> {
+    pub(in crate::decide) fn listed(
+        &self,
+        question: &Question<'_>,
+        purse: Purse<'_>,
+    ) -> Result<Arc<Verdict>, Failure> {
         let method = question.subject.used_by().unwrap_or(question.method);
-        self.verdict(&Question { method, arguments: None, ..*question }, Phase::List)
+        self.verdict(&Question { method, arguments: None, ..*question }, Phase::List, purse)
     }
 
-    /// The verdict on a question: a kept one, or a new one.
+    /// The verdict on a question: a kept one, or a new one that `purse` pays for.
     pub(in crate::decide) fn verdict(
         &self,
         question: &Question<'_>,
         phase: Phase,
+        purse: Purse<'_>,
     ) -> Result<Arc<Verdict>, Failure> {
         let kept = match &self.kept {
             Some(kept) if !self.reads.passing => kept,
-            Some(_) | None => return self.ask(question, phase),
+            Some(_) | None => return self.ask(question, phase, purse),
         };
         let look_up = |key: &RefCell<Vec<u8>>| {
             let mut key = key.borrow_mut();
@@ -269,7 +269,7 @@ impl Decide {
                 Ok(verdict)
             }
             Err(key) => {
-                let verdict = self.ask(question, phase)?;
+                let verdict = self.ask(question, phase, purse)?;
                 if key.len() <= LONGEST_KEY {
                     kept.insert(key.into_boxed_slice(), Arc::clone(&verdict));
                 }
@@ -278,14 +278,16 @@ impl Decide {
         }
     }
 
-    fn ask(&self, question: &Question<'_>, phase: Phase) -> Result<Arc<Verdict>, Failure> {
-        self.tally.new.fetch_add(1, Ordering::Relaxed);
+    fn ask(&self, question: &Question<'_>, phase: Phase, purse: Purse<'_>) -> Result<Arc<Verdict>, Failure> {
         let large = question.arguments.is_some_and(|arguments| arguments.get().len() > LARGE);
-        let answer = match large && self.reads.has(Field::Arguments) {
-            true => aside(|| self.rego.ask(question, phase))?,
-            false => self.rego.ask(question, phase)?,
+        let ask = || match large && self.reads.has(Field::Arguments) {
+            true => aside(|| self.rego.ask(question, phase)),
+            false => self.rego.ask(question, phase),
         };
-        Ok(Arc::new(Verdict::of(answer, self.revision.clone())?))
+        let answer = purse.pay(ask).ok_or(Failure::NotAsked)?;
+        self.tally.new.fetch_add(1, Ordering::Relaxed);
+        purse.evaluated(matches!(answer, Err(Failure::TimedOut(_))));
+        Ok(Arc::new(Verdict::of(answer?, self.revision.clone())?))
     }
 
     fn failed(&self, question: &Question<'_>, failure: &Failure) -> No {
@@ -294,7 +296,7 @@ impl Decide {
     }
 
     /// The operator's line. An error of the engine may quote a value, so where arguments are read only its place is told.
-    fn report(&self, question: &Question<'_>, failure: &Failure) {
+    pub(in crate::decide) fn report(&self, question: &Question<'_>, failure: &Failure) {
         let text = failure.to_string();
         let told =
             if self.reads.has(Field::Arguments) { text.split("error:").next() } else { Some(text.as_str()) };
@@ -367,33 +369,6 @@ fn sorted(mut problems: Vec<PolicyProblem>) -> Vec<PolicyProblem> {
     problems.sort();
     problems.dedup();
     problems
-}
-
-/// The arguments that policy may read and narrow.
-fn arguments(action: &Action) -> Option<&RawValue> {
-    match action {
-        Action::CallTool(call) => call.arguments.as_deref(),
-        Action::GetPrompt { arguments, .. } => arguments.as_deref(),
-        Action::Initialize { .. }
-        | Action::Discover
-        | Action::Ping
-        | Action::List(_)
-        | Action::ReadResource { .. }
-        | Action::Subscribe { .. }
-        | Action::Unsubscribe { .. }
-        | Action::Complete(_)
-        | Action::SetLevel
-        | Action::Listen(_)
-        | Action::Task { .. }
-        | Action::Notify(_)
-        | Action::Respond
-        | Action::OpenStream
-        | Action::EndSession => None,
-    }
-}
-
-fn takes_arguments(action: &Action) -> bool {
-    matches!(action, Action::CallTool(_) | Action::GetPrompt { .. })
 }
 
 /// How a subject is refused that its caller may not see; the server itself is never hidden.

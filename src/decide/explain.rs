@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use crate::decide::allowance::Purse;
 use crate::decide::{Decide, Phase, Question, Verdict};
 use crate::name::Revision;
 
@@ -57,8 +58,9 @@ impl Decide {
     /// Explains one question as a call.
     #[must_use]
     pub fn explain(&self, question: &Question<'_>) -> Explanation {
-        let verdicts =
-            self.verdict(question, Phase::Call).and_then(|call| Ok((call, self.listed(question)?)));
+        let verdicts = self
+            .verdict(question, Phase::Call, Purse::Open)
+            .and_then(|call| Ok((call, self.listed(question, Purse::Open)?)));
         match verdicts {
             Ok((call, list)) => {
                 let hidden = question.subject.used_by().is_some() && !list.allow;

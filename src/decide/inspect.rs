@@ -40,6 +40,7 @@ impl Decide {
                 deny: Vec::new(),
                 revision: self.revision().clone(),
                 invocation,
+                comparison: None,
             }));
         }
         let verdict = Arc::new(Verdict {
@@ -52,7 +53,7 @@ impl Decide {
             revision: self.revision().clone(),
             constraints: Constraints::default(),
         });
-        Ok(Permit { caller, server, subject, message, verdict, invocation })
+        Ok(Permit { caller, server, subject, message, verdict, invocation, comparison: None })
     }
 }
 

@@ -62,6 +62,9 @@ pub(in crate::decide) enum Failure {
     /// The time limit.
     #[error("the policy took longer than {0:?}")]
     TimedOut(Duration),
+    /// A comparison that could not be paid for.
+    #[error("there is no time left to compare policies")]
+    NotAsked,
     /// The engine says so.
     #[error("{0}")]
     Failed(String),

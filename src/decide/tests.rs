@@ -5,6 +5,7 @@ mod judge;
 mod lint;
 mod load;
 mod narrow;
+mod rollout;
 mod stock;
 mod trial;
 

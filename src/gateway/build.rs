@@ -5,14 +5,15 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::catalogue::{BadLock, Catalogue, Pins, Tool};
-use crate::config::{Config, Rates};
+use crate::config::{Config, Policy, Rates};
 use crate::credential::seal::{SealError, Sealer};
 use crate::credential::{BadAccount, Vault};
-use crate::decide::{Decide, PolicyProblem, Tally};
+use crate::decide::{Decide, PolicyProblem, Rollout, Tally};
 use crate::forward::{BadEndpoint, Endpoint, Forward, Resolver};
 use crate::gateway::Gateway;
 use crate::gateway::belongs::Questions;
 use crate::gateway::looks::Looks;
+use crate::gateway::standing::{Kept, Standing, kept_copy};
 use crate::gateway::tasks::Tasks;
 use crate::govern::{Govern, Quotas};
 use crate::identify::Identify;
@@ -20,7 +21,7 @@ use crate::identify::problem::IdentityProblem;
 use crate::identify::session::Sessions;
 use crate::identify::state::States;
 use crate::identify::url::ScopedUrls;
-use crate::name::{ServerName, TenantId};
+use crate::name::{Revision, ServerName, TenantId};
 use crate::record::metrics::{Held, Lasting, Metrics};
 use crate::record::trace::Sampler;
 use crate::record::{Record, RecordError};
@@ -43,7 +44,18 @@ pub struct Shared {
     pub(in crate::gateway) looks: Looks,
     pub(in crate::gateway) metrics: Metrics,
     pub(in crate::gateway) tally: Arc<Tally>,
+    pub(in crate::gateway) standing: Kept,
     pub(in crate::gateway) sampler: Sampler,
+}
+
+/// From where a generation has its policies.
+pub enum Policies {
+    /// Loaded from the directory that the configuration names.
+    Configured,
+    /// Loaded already, from whatever delivers them.
+    Loaded(Arc<Decide>),
+    /// Those of the generation before.
+    Kept(Rollout),
 }
 
 /// Why a gateway cannot be built. Each of them names what to mend.
@@ -73,6 +85,12 @@ pub enum BuildError {
     /// A policy.
     #[error("policy: {0}")]
     Policy(PolicyProblem),
+    /// The copy of a promoted policy.
+    #[error(
+        "the gate's copy of the promoted policy `{0}` is not as it was: restore it, or take the promotion back with \
+         `portcullis policy rollback`"
+    )]
+    Promoted(Revision),
     /// The lock file.
     #[error(transparent)]
     Lock(#[from] BadLock),
@@ -104,6 +122,7 @@ impl Shared {
     pub async fn open(config: &Config) -> Result<Arc<Self>, BuildError> {
         let directory = &config.state.directory;
         let store: Arc<dyn Store> = Arc::new(FileStore::open(directory.join("portcullis.redb"))?);
+        let standing = Standing::read(store.as_ref()).await?;
         let sealer = Arc::new(Sealer::open(&config.state.sealing_key).await?);
         let voucher =
             Voucher::open(&config.vouch, Arc::clone(&store), Arc::clone(&sealer), SystemTime::now()).await?;
@@ -121,6 +140,7 @@ impl Shared {
             looks: Looks::default(),
             metrics: Metrics::new()?,
             tally: Arc::default(),
+            standing: Kept::new(standing),
             sampler: Sampler::new(&config.telemetry),
         }))
     }
@@ -154,6 +174,23 @@ impl Shared {
         Arc::clone(&self.tally)
     }
 
+    /// What operators said of candidate policies.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        self.standing.get()
+    }
+
+    /// Holds to what operators say of candidate policies, from the next generation on. The store is not told.
+    pub fn stand(&self, standing: Standing) {
+        self.standing.set(standing);
+    }
+
+    /// The store.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
     /// The signing keys, for health and rotation.
     #[must_use]
     pub fn voucher(&self) -> &Voucher {
@@ -173,21 +210,22 @@ impl Shared {
 }
 
 impl Gateway {
-    /// One generation. `policy`: one that is already loaded; `None` loads it.
+    /// One generation.
     ///
     /// # Errors
     /// Everything that is wrong, at once.
     pub fn build(
         config: Arc<Config>,
-        policy: Option<Arc<Decide>>,
+        policies: Policies,
         shared: Arc<Shared>,
     ) -> Result<Self, Vec<BuildError>> {
         let mut wrong = Vec::new();
-        let decide = match policy {
-            Some(policy) => Some(policy),
-            None => {
-                let loaded = Decide::load(&config.policy).map_err(all(BuildError::Policy));
-                keep(loaded, &mut wrong).map(|decide| Arc::new(decide.counting(shared.tally())))
+        let rollout = match policies {
+            Policies::Kept(rollout) => Some(rollout),
+            Policies::Loaded(home) => keep(serving(home, &config, &shared), &mut wrong),
+            Policies::Configured => {
+                let home = load(&config.policy, &shared);
+                keep(home.and_then(|home| serving(home, &config, &shared)), &mut wrong)
             }
         };
         let identity = keep(identity(&config, &shared), &mut wrong);
@@ -196,24 +234,23 @@ impl Gateway {
         let endpoints = keep(endpoints(&config), &mut wrong);
         let pins = keep(Pins::load(&config).map_err(|bad| vec![bad.into()]), &mut wrong).map(Arc::new);
         let (
-            Some(decide),
+            Some(rollout),
             Some((identify, sessions, states)),
             Some(vault),
             Some((endpoints, own_endpoints)),
             Some(pins),
-        ) = (decide, identity, vault, endpoints, pins)
+        ) = (rollout, identity, vault, endpoints, pins)
         else {
             return Err(wrong);
         };
-        let quotas = decide.rates().map(|(tenant, rates)| (tenant.clone(), merged(rates, &config.rates)));
         Ok(Self {
-            quotas: quotas.collect(),
+            quotas: quotas(&rollout, &config),
             default_quotas: Quotas::new(&config.rates),
             config,
             identify: Arc::new(identify),
             sessions,
             states: Arc::new(states),
-            decide,
+            rollout: Arc::new(rollout),
             vault,
             endpoints,
             own_endpoints,
@@ -221,58 +258,6 @@ impl Gateway {
             pages: Arc::default(),
             shared,
         })
-    }
-
-    /// The same generation under another policy.
-    ///
-    /// # Errors
-    /// As [`Gateway::build`].
-    pub fn with_policy(&self, policy: Arc<Decide>) -> Result<Self, Vec<BuildError>> {
-        self.with(policy, Arc::clone(&self.pins))
-    }
-
-    /// The same generation with other pins.
-    ///
-    /// # Errors
-    /// As [`Gateway::build`].
-    pub fn with_pins(&self, pins: Arc<Pins>) -> Result<Self, Vec<BuildError>> {
-        self.with(Arc::clone(&self.decide), pins)
-    }
-
-    fn with(&self, policy: Arc<Decide>, pins: Arc<Pins>) -> Result<Self, Vec<BuildError>> {
-        let quotas = policy.rates();
-        let quotas =
-            quotas.map(|(tenant, rates)| (tenant.clone(), merged(rates, &self.config.rates))).collect();
-        let sessions =
-            Sessions::new(&self.config.identity.gate_key).map_err(|refusal| vec![refusal.into()])?;
-        Ok(Self {
-            config: Arc::clone(&self.config),
-            identify: Arc::clone(&self.identify),
-            sessions,
-            states: Arc::clone(&self.states),
-            decide: policy,
-            vault: Arc::clone(&self.vault),
-            quotas,
-            default_quotas: Quotas::new(&self.config.rates),
-            endpoints: self.endpoints.clone(),
-            own_endpoints: self.own_endpoints.clone(),
-            pins,
-            pages: Arc::default(),
-            shared: Arc::clone(&self.shared),
-        })
-    }
-
-    /// The next generation from another configuration; the policy is kept where its directory is the
-    /// same.
-    ///
-    /// # Errors
-    /// As [`Gateway::build`].
-    pub fn with_config(&self, config: Arc<Config>) -> Result<Self, Vec<BuildError>> {
-        if config.delivery != self.config.delivery {
-            return Err(vec![BuildError::OtherSource]);
-        }
-        let same = config.policy.directory == self.config.policy.directory;
-        Self::build(config, same.then(|| Arc::clone(&self.decide)), Arc::clone(&self.shared))
     }
 
     /// The tools that the account's server is known to have, where its whole list has been seen.
@@ -286,12 +271,6 @@ impl Gateway {
     #[must_use]
     pub fn pins(&self) -> &Arc<Pins> {
         &self.pins
-    }
-
-    /// The policy of this generation.
-    #[must_use]
-    pub fn policy(&self) -> &Arc<Decide> {
-        &self.decide
     }
 
     /// What outlives this generation.
@@ -342,6 +321,32 @@ fn endpoints(config: &Config) -> Result<Endpoints, Vec<BuildError>> {
         }
     }
     if wrong.is_empty() { Ok((servers, own)) } else { Err(wrong) }
+}
+
+fn load(policy: &Policy, shared: &Shared) -> Result<Arc<Decide>, Vec<BuildError>> {
+    let loaded = Decide::load(policy).map_err(all(BuildError::Policy));
+    loaded.map(|decide| Arc::new(decide.counting(shared.tally())))
+}
+
+/// The operator's policy, and the candidate that was promoted over it. Where that one's copy cannot be loaded, the
+/// operator's does not serve in its place: somebody took it out of service.
+fn serving(home: Arc<Decide>, config: &Config, shared: &Shared) -> Result<Rollout, Vec<BuildError>> {
+    let standing = shared.standing();
+    let Some(promoted) = standing.promotion(home.revision()) else {
+        return Ok(Rollout::new(home, None, None));
+    };
+    let copy = Policy { directory: kept_copy(config, &promoted.revision), ..config.policy.clone() };
+    let lost = || BuildError::Promoted(promoted.revision.clone());
+    let policy =
+        load(&copy, shared).map_err(|wrong| std::iter::once(lost()).chain(wrong).collect::<Vec<_>>())?;
+    match *policy.revision() == promoted.revision {
+        true => Ok(Rollout::new(home, Some(policy), None)),
+        false => Err(vec![lost()]),
+    }
+}
+
+pub(in crate::gateway) fn quotas(rollout: &Rollout, config: &Config) -> HashMap<TenantId, Quotas> {
+    rollout.rates().map(|(tenant, rates)| (tenant.clone(), merged(rates, &config.rates))).collect()
 }
 
 /// A tenant's own rates, and the operator's where the tenant's policy data says nothing.

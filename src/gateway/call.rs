@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use crate::config::Server;
-use crate::decide::{Circumstances, Denied};
+use crate::decide::{Circumstances, Comparison, Denied};
 use crate::decode::{Action, Era, Message, Rejected, RequestId, Version};
 use crate::gateway::open::Open;
 use crate::identify::Caller;
@@ -57,6 +57,7 @@ pub(in crate::gateway) struct Call {
     pub arguments: Option<Box<serde_json::value::RawValue>>,
     pub rules: Vec<Arc<str>>,
     pub revision: Option<Revision>,
+    pub comparison: Option<Comparison>,
     pub open: Option<Open>,
 }
 
@@ -86,6 +87,7 @@ impl Call {
             arguments: None,
             rules: Vec::new(),
             revision: None,
+            comparison: None,
             open: None,
         }
     }
@@ -141,6 +143,7 @@ impl Call {
     pub(in crate::gateway) fn denied(&mut self, denied: Denied) -> Refusal {
         self.rules = denied.rules;
         self.revision = Some(denied.revision);
+        self.comparison = denied.comparison;
         if let Action::CallTool(call) = denied.message.action {
             self.arguments = call.arguments;
         }

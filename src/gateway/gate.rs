@@ -1,6 +1,6 @@
 //! What listeners hold: the generation that serves now. A change of configuration or policy swaps it whole.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 
@@ -12,6 +12,8 @@ pub struct Gate {
     broken_policy: ArcSwapOption<String>,
     broken_config: ArcSwapOption<String>,
     broken_pins: ArcSwapOption<String>,
+    broken_candidate: ArcSwapOption<String>,
+    turns: Mutex<()>,
 }
 
 /// What a generation is made from.
@@ -23,6 +25,8 @@ pub enum Source {
     Config,
     /// The lock file.
     Pins,
+    /// The candidate policy's directory.
+    Candidate,
 }
 
 impl Gate {
@@ -34,6 +38,8 @@ impl Gate {
             broken_policy: ArcSwapOption::empty(),
             broken_config: ArcSwapOption::empty(),
             broken_pins: ArcSwapOption::empty(),
+            broken_candidate: ArcSwapOption::empty(),
+            turns: Mutex::default(),
         })
     }
 
@@ -41,6 +47,17 @@ impl Gate {
     #[must_use]
     pub fn current(&self) -> Arc<Gateway> {
         self.current.load_full()
+    }
+
+    /// The turn to make the next generation, until what is returned is dropped: of two changes at once the second must
+    /// be made from what the first has left, or it would take it back.
+    pub fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets `next` serve, which is made from the same sources.
+    pub fn put(&self, next: Gateway) {
+        self.current.store(Arc::new(next));
     }
 
     /// Lets `next` serve; requests that have begun end on the generation before.
@@ -70,6 +87,7 @@ impl Gate {
             Source::Policy => &self.broken_policy,
             Source::Config => &self.broken_config,
             Source::Pins => &self.broken_pins,
+            Source::Candidate => &self.broken_candidate,
         }
     }
 }

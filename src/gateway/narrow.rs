@@ -38,7 +38,7 @@ impl Gateway {
             arguments: None,
             circumstances,
         };
-        matches!(self.decide.may_see(question), Sight::Shown(_))
+        matches!(self.rollout.panel(way.caller.tenant()).may_see(&question), Sight::Shown(_))
     }
 }
 

@@ -54,6 +54,7 @@ impl Gateway {
         line.arguments = call.arguments.as_ref().map(|arguments| arguments.get().as_bytes());
         line.rules = &call.rules;
         line.revision = call.revision.as_ref();
+        line.comparison = call.comparison.as_ref();
         line.about = match &call.about {
             Some(About::Tool(name)) => record::About::Tool(name.as_str()),
             Some(About::Resource(uri)) => record::About::Resource(uri),

@@ -126,7 +126,7 @@ impl Gateway {
 
     pub(in crate::gateway) fn sight(&self, way: &Way, call: &Call) -> Sight {
         Sight {
-            decide: Arc::clone(&self.decide),
+            rollout: Arc::clone(&self.rollout),
             shared: Arc::clone(&self.shared),
             caller: Arc::clone(&way.caller),
             server: Arc::clone(&way.server),

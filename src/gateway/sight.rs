@@ -6,10 +6,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
-use crate::catalogue::{Edition, Listed, Page, Pins};
+use crate::catalogue::{Edition, Listed, Page, Pins, Tool};
 use crate::config::Server;
-use crate::decide::{self, Circumstances, Decide, Question, Subject};
+use crate::decide::{self, Circumstances, Comparison, Panel, Question, Rollout, Subject};
 use crate::decode::{Era, Message, splice};
+use crate::gateway::beside::Differing;
 use crate::gateway::build::Shared;
 use crate::gateway::call::Eyes;
 use crate::gateway::pages::Pages;
@@ -22,7 +23,7 @@ use crate::respond::redact::Redaction;
 /// The eyes of one caller on one server, under the policy that the message began with.
 #[derive(Clone)]
 pub(in crate::gateway) struct Sight {
-    pub decide: Arc<Decide>,
+    pub rollout: Arc<Rollout>,
     pub shared: Arc<Shared>,
     pub caller: Arc<Caller>,
     pub server: Arc<Server>,
@@ -34,15 +35,19 @@ pub(in crate::gateway) struct Sight {
 }
 
 impl Sight {
-    fn see(&self, method: &str, subject: &Subject) -> decide::Sight {
-        self.decide.may_see(Question {
+    fn question<'a>(&'a self, method: &'a str, subject: &'a Subject) -> Question<'a> {
+        Question {
             caller: &self.caller,
             server: &self.server,
             method,
             subject,
             arguments: None,
             circumstances: &self.circumstances,
-        })
+        }
+    }
+
+    fn look(&self, panel: Panel<'_>, tool: &Arc<Tool>) -> (decide::Sight, Option<Comparison>) {
+        panel.look(&self.question("tools/call", &Subject::Tool(Arc::clone(tool))))
     }
 
     /// What a filtered page depends on beside the server's bytes and this generation; `None` where that cannot be said.
@@ -50,7 +55,8 @@ impl Sight {
         if self.eyes == Eyes::Operator {
             return None;
         }
-        let mut key = self.decide.viewer(&self.caller, &self.server, &self.circumstances)?;
+        let panel = self.rollout.panel(self.caller.tenant());
+        let mut key = panel.viewer(&self.caller, &self.server, &self.circumstances)?;
         key.push(match asked.era {
             Era::Legacy => 0,
             Era::Modern => 1,
@@ -68,7 +74,9 @@ impl Sight {
     }
 
     fn shows(&self, method: &str, subject: &Subject) -> bool {
-        self.eyes == Eyes::Operator || matches!(self.see(method, subject), decide::Sight::Shown(_))
+        let panel = self.rollout.panel(self.caller.tenant());
+        self.eyes == Eyes::Operator
+            || matches!(panel.may_see(&self.question(method, subject)), decide::Sight::Shown(_))
     }
 }
 
@@ -80,19 +88,23 @@ impl list::Sight for Sight {
             return page.tools.iter().map(|text| Some(Cow::Borrowed(*text))).collect();
         }
         let mode = self.pins.mode(&self.server);
+        let panel = self.rollout.panel(self.caller.tenant());
+        let mut differing = Differing::default();
         let shown = |(text, listed): (&&'a RawValue, Option<Arc<Listed>>)| {
             let listed = listed.filter(|listed| !listed.is_withheld(mode))?;
-            let decide::Sight::Shown(verdict) =
-                self.see("tools/call", &Subject::Tool(Arc::clone(&listed.tool)))
-            else {
-                return None;
-            };
+            let (seen, comparison) = self.look(panel, &listed.tool);
+            if let Some(comparison) = comparison {
+                differing.note(&self.shared, &listed.tool, &seen, &comparison);
+            }
+            let decide::Sight::Shown(verdict) = seen else { return None };
             match listed.input_schema.as_deref().and_then(|schema| verdict.narrow(schema)) {
                 None => Some(Cow::Borrowed(*text)),
                 Some(schema) => narrowed(text, &schema),
             }
         };
-        page.tools.iter().zip(learned.tools).map(shown).collect()
+        let tools = page.tools.iter().zip(learned.tools).map(shown).collect();
+        differing.record(self);
+        tools
     }
 
     fn page_again(&self, asked: &Message, page: &[u8]) -> Option<Bytes> {

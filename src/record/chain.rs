@@ -166,6 +166,10 @@ pub(super) enum Kind {
     Refused,
     /// A tool is not what was pinned.
     Drift,
+    /// A list that a candidate policy would show otherwise.
+    Shadow,
+    /// A step on a candidate policy's way.
+    Policy,
     /// A segment begins.
     Opened,
     /// A segment ends, signed.

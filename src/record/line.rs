@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::decide::{Circumstances, Permit, Subject};
+use crate::decide::{Circumstances, Comparison, Permit, Subject};
 use crate::decode::{Action, Era, Reference};
 use crate::identify::Caller;
 use crate::name::{Invocation, Revision, ServerName, TenantId};
+use crate::record::candidate::Beside;
 use crate::record::mac::{Mac, Macs};
 use crate::record::outcome::{Outcome, Status};
 use crate::refusal::Refusal;
@@ -54,6 +55,8 @@ pub struct RefusalLine<'a> {
     pub rules: &'a [Arc<str>],
     /// The policy's revision.
     pub revision: Option<&'a Revision>,
+    /// What a second policy makes of it.
+    pub comparison: Option<&'a Comparison>,
 }
 
 impl<'a> RefusalLine<'a> {
@@ -74,6 +77,7 @@ impl<'a> RefusalLine<'a> {
             arguments: None,
             rules: &[],
             revision: None,
+            comparison: None,
         }
     }
 }
@@ -173,6 +177,8 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     revision: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    candidate: Option<Beside<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     annotations: Option<&'a serde_json::Map<String, serde_json::Value>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cost: Option<f64>,
@@ -210,6 +216,7 @@ impl<'a> Line<'a> {
             args: None,
             rules: &[],
             revision: None,
+            candidate: None,
             annotations: None,
             cost: None,
             reason: None,
@@ -264,6 +271,7 @@ pub(super) fn intent(intent: &Intent<'_>, macs: &Macs) -> Vec<u8> {
         args: arguments(&message.action).map(|bytes| macs.of(bytes)),
         rules: &verdict.rules,
         revision: Some(verdict.revision.as_str()),
+        candidate: permit.comparison().and_then(Beside::of),
         annotations: Some(&verdict.annotations).filter(|a| !a.is_empty()),
         cost: Some(verdict.cost).filter(|cost| *cost != 0.0),
         ..line
@@ -284,6 +292,7 @@ pub(super) fn refused(refused: &RefusalLine<'_>, macs: &Macs) -> Vec<u8> {
         args: refused.arguments.map(|bytes| macs.of(bytes)),
         rules: refused.rules,
         revision: refused.revision.map(Revision::as_str),
+        candidate: refused.comparison.and_then(Beside::of),
         reason: Some(refused.refusal.reason()),
         ..line
     }

@@ -4,6 +4,8 @@
 //! `/metrics` is read by people and systems that serve all tenants; a tenant's own figures are in the audit. Every label
 //! has a closed or configured set of values: a tool's name comes from the catalogue, never from a message.
 
+mod candidate;
+
 use std::time::Duration;
 
 use dashmap::DashMap;
@@ -12,6 +14,8 @@ use prometheus::{
     TextEncoder,
 };
 use std::sync::Arc;
+
+pub use candidate::{Asked, CandidateMetrics};
 
 use crate::decide::Tally;
 use crate::name::{ServerName, ToolName};
@@ -39,6 +43,7 @@ pub struct Metrics {
     confirmed: IntGauge,
     pulls: IntCounterVec,
     changes: IntCounterVec,
+    candidate: CandidateMetrics,
     held: [IntGauge; 3],
     audit_waiting: IntGauge,
     audit_lines: IntCounter,
@@ -98,6 +103,15 @@ pub enum Reload {
     Loaded,
     /// The new files are broken; the old revision serves.
     KeptOld,
+}
+
+impl Reload {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Loaded => "loaded",
+            Self::KeptOld => "kept_old",
+        }
+    }
 }
 
 /// What came of asking the policies' source.
@@ -162,6 +176,7 @@ impl Metrics {
                 "Tools that changed or appeared after they were pinned",
                 &["server", "kind"],
             )?,
+            candidate: CandidateMetrics::new(&make)?,
             held: [
                 make.gauge("calls_in_flight", "Messages on their way")?,
                 make.gauge("streams_open", "Open event streams")?,
@@ -209,11 +224,13 @@ impl Metrics {
 
     /// Policy was read anew.
     pub fn reloaded(&self, outcome: Reload) {
-        let outcome = match outcome {
-            Reload::Loaded => "loaded",
-            Reload::KeptOld => "kept_old",
-        };
-        self.reloads.with_label_values(&[outcome]).inc();
+        self.reloads.with_label_values(&[outcome.as_str()]).inc();
+    }
+
+    /// Those of a policy that is tried.
+    #[must_use]
+    pub fn candidate(&self) -> &CandidateMetrics {
+        &self.candidate
     }
 
     /// The policies' source was asked. `now`: in seconds since 1970.

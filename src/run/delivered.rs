@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::config::{Config, Delivery, Policy};
@@ -15,6 +16,7 @@ use crate::deliver::{About, Asked, Deliver, Fetched, Setback, Staged};
 use crate::gateway::{Gate, Shared, Source};
 use crate::name::{Invocation, Revision};
 use crate::record::metrics::{Fetch, Reload};
+use crate::run::rollout;
 
 /// How long a start waits for the source, where there is something to serve without it.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -186,9 +188,13 @@ impl Follow {
         let unfit = |errors: Vec<crate::gateway::BuildError>| {
             Setback::Unable(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
         };
-        // The configuration or the pins may have changed meanwhile: this policy goes with those of now.
-        let next = gate.current().with_policy(policy).map_err(unfit)?;
-        gate.swap(next, Source::Policy);
+        {
+            // The configuration or the pins may have changed meanwhile: this policy goes with those of now.
+            let _turn = gate.turn();
+            let next = gate.current().with_policy(policy).map_err(unfit)?;
+            gate.swap(next, Source::Policy);
+            rollout::settle(gate, &Handle::current());
+        }
         current.shared().metrics().reloaded(Reload::Loaded);
         tracing::info!(revision = %about.revision, source = self.deliver.place(), "Policy reloaded");
         self.last = about;

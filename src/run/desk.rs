@@ -99,7 +99,11 @@ impl SecretDesk {
     }
 }
 
-fn store(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
+/// The store of a gate that does not run. Opening takes it, so that the gate cannot start meanwhile.
+///
+/// # Errors
+/// It cannot be opened.
+pub fn store(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
     Ok(Arc::new(FileStore::open(config.state.directory.join(STORE))?))
 }
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::admin::{OfferError, OfferOf, Offers};
 use crate::config::Config;
-use crate::gateway::{BuildError, Gate, Gateway, Shared};
+use crate::gateway::{BuildError, Gate, Gateway, Policies, Shared};
 use crate::name::{ServerName, TenantId};
 
 /// Who asks the servers.
@@ -27,7 +27,7 @@ impl OfferDesk {
         config.pins = None;
         let config = Arc::new(config);
         let shared = Shared::open(&config).await.map_err(|error| vec![error])?;
-        Gateway::build(config, None, shared).map(|gateway| Self::Alone(Arc::new(gateway)))
+        Gateway::build(config, Policies::Configured, shared).map(|gateway| Self::Alone(Arc::new(gateway)))
     }
 
     fn gateway(&self) -> Arc<Gateway> {

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::admin::{AdminState, Explains, Reason};
-use crate::decide::Detail;
-use crate::gateway::{Gate, Source};
+use crate::decide::{Decide, Detail};
+use crate::gateway::{Gate, Gateway, Source};
 use crate::listen::Drain;
+use crate::name::TenantId;
 use crate::run::desk::{SecretDesk, UrlDesk};
 use crate::run::inquiry::{self, Given, Inquiry};
 use crate::run::offers::OfferDesk;
+use crate::run::rollout::{self, RolloutDesk};
 use crate::secret::Secret;
 
 /// The admin listener's view of a gate.
@@ -20,12 +22,13 @@ pub(in crate::run) fn state(gate: &Arc<Gate>, drain: &Arc<Drain>, token: Secret)
     AdminState {
         reasons: Arc::new(move || reasons(&ready, &drained)),
         notes: Arc::new(move || notes(&kept)),
-        metrics: Arc::new(move || counted.current().shared().rendered_metrics()),
+        metrics: Arc::new(move || metrics(&counted)),
         config: Arc::new(move || shown.current().config().masked()),
         urls: Arc::new(UrlDesk::Gate(Arc::clone(gate))),
         secrets: Arc::new(SecretDesk::Gate(Arc::clone(gate))),
         offers: Arc::new(OfferDesk::Gate(Arc::clone(gate))),
         explains: Arc::new(Explainer(Arc::clone(gate))),
+        rollouts: Arc::new(RolloutDesk::new(gate)),
         token: Arc::new(token),
         hosts: Arc::new([]),
     }
@@ -40,13 +43,26 @@ impl Explains for Explainer {
         let line = inquiry::find(&gateway.config().audit.directory, invocation);
         let Some(line) = line.map_err(|error| error.to_string())? else { return Ok(None) };
         let inquiry = Inquiry {
-            policy: gateway.policy(),
+            policy: asked(&gateway, &line),
             config: gateway.config(),
             tools: &|tenant, server| gateway.known_tools(tenant, server),
             now: jiff::Timestamp::now(),
         };
         Ok(Some(inquiry.ask(&line, &Given::default()).json(Detail::WithoutInternals)))
     }
+}
+
+/// The policy that judges the messages of a line's tenant.
+fn asked<'a>(gateway: &'a Gateway, line: &Value) -> &'a Decide {
+    let tenant = line.get("tenant").and_then(Value::as_str).and_then(|tenant| TenantId::parse(tenant).ok());
+    tenant.map_or(gateway.policy(), |tenant| gateway.rollout().panel(&tenant).deciding())
+}
+
+fn metrics(gate: &Gate) -> String {
+    let gateway = gate.current();
+    let suspended = gateway.rollout().candidacy().is_some_and(|candidacy| candidacy.is_suspended());
+    gateway.shared().metrics().candidate().suspended(suspended);
+    gateway.shared().rendered_metrics()
 }
 
 /// Why the gate should not get traffic.
@@ -75,6 +91,12 @@ fn reasons(gate: &Gate, drain: &Drain) -> Vec<Reason> {
 /// What the operator should know although the gate serves.
 fn notes(gate: &Gate) -> Vec<Reason> {
     let note = |what, source| gate.kept_because(source).map(|why| Reason { what, why: why.to_string() });
-    let sources = [("policy", Source::Policy), ("configuration", Source::Config), ("pins", Source::Pins)];
-    sources.into_iter().filter_map(|(what, source)| note(what, source)).collect()
+    let sources = [
+        ("policy", Source::Policy),
+        ("configuration", Source::Config),
+        ("pins", Source::Pins),
+        ("candidate", Source::Candidate),
+    ];
+    let kept = sources.into_iter().filter_map(|(what, source)| note(what, source));
+    kept.chain(rollout::notes(gate.current().rollout())).collect()
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
@@ -14,24 +15,31 @@ use crate::decide::watch::Watch;
 use crate::gateway::{BuildError, Gate, Source};
 use crate::name::Revision;
 use crate::record::metrics::Reload;
+use crate::run::{candidate, rollout};
 
 /// How often the configuration file is looked at.
-const LOOK: Duration = Duration::from_millis(500);
+pub(in crate::run) const LOOK: Duration = Duration::from_millis(500);
 
 /// Follows the policy directory until the watch is dropped.
 pub(in crate::run) fn policy(gate: &Arc<Gate>, serving: Revision) -> Watch {
     let directory = gate.current().config().policy.directory.clone();
-    let gate = Arc::downgrade(gate);
+    let (gate, runtime) = (Arc::downgrade(gate), Handle::current());
     Watch::start(&directory, serving, move || {
         if let Some(gate) = gate.upgrade() {
-            load_policy(&gate);
+            load_policy(&gate, &runtime);
         }
     })
 }
 
-fn load_policy(gate: &Gate) {
+fn load_policy(gate: &Gate, runtime: &Handle) {
+    let configured = gate.current().config().policy.clone();
+    let loaded = Decide::load(&configured).map_err(|problems| texts(&problems));
+    // A way back must not wait for a policy that takes long to load.
+    let _turn = gate.turn();
     let current = gate.current();
-    let loaded = Decide::load(&current.config().policy).map_err(|problems| texts(&problems));
+    if current.config().policy.directory != configured.directory {
+        return;
+    }
     let next = loaded.and_then(|policy| {
         let revision = policy.revision().clone();
         let policy = policy.counting(current.shared().tally());
@@ -44,6 +52,7 @@ fn load_policy(gate: &Gate) {
             gate.swap(next, Source::Policy);
             metrics.reloaded(Reload::Loaded);
             tracing::info!(%revision, "Policy reloaded");
+            rollout::settle(gate, runtime);
         }
         Err(problems) => {
             for problem in &problems {
@@ -80,6 +89,7 @@ pub(in crate::run) async fn config(
 }
 
 fn load_config(gate: &Gate, file: &Path, env: &dyn Env) {
+    let turn = gate.turn();
     let current = gate.current();
     let next =
         Config::load(file, env).map_err(|bad| texts::<BadConfig>(&bad)).and_then(|(config, warnings)| {
@@ -93,6 +103,9 @@ fn load_config(gate: &Gate, file: &Path, env: &dyn Env) {
             current.shared().forget_tools();
             gate.swap(next, Source::Config);
             tracing::info!(file = %file.display(), "Configuration reloaded");
+            rollout::settle(gate, &Handle::current());
+            drop(turn);
+            candidate::load_missing(gate);
         }
         Err(problems) => {
             for problem in &problems {
@@ -123,6 +136,7 @@ pub(in crate::run) async fn pins(gate: Arc<Gate>, mut stop: watch::Receiver<bool
 }
 
 fn load_pins(gate: &Gate) {
+    let _turn = gate.turn();
     let current = gate.current();
     let next = Pins::load(current.config()).map_err(|bad| vec![bad.to_string()]).and_then(|pins| {
         let changed = pins.revision() != current.pins().revision();
@@ -155,6 +169,6 @@ fn modified(file: &Path) -> Option<SystemTime> {
     file.metadata().and_then(|data| data.modified()).ok()
 }
 
-fn texts<E: ToString>(errors: &[E]) -> Vec<String> {
+pub(in crate::run) fn texts<E: ToString>(errors: &[E]) -> Vec<String> {
     errors.iter().map(ToString::to_string).collect()
 }

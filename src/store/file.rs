@@ -12,10 +12,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use redb::backends::FileBackend;
-use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition, TableError};
+use redb::{
+    Database, DatabaseError, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable,
+    TableDefinition, TableError,
+};
 
 use crate::store::{Store, StoreError, Stored, Table};
 
+type Entries = ReadOnlyTable<&'static [u8], &'static [u8]>;
 type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
 
 const META: TableDefinition<'static, &'static str, u64> = TableDefinition::new("portcullis");
@@ -68,7 +72,7 @@ impl FileStore {
 impl Store for FileStore {
     async fn get(&self, table: Table, key: &[u8]) -> Result<Option<Stored>, StoreError> {
         let read = self.database.begin_read().map_err(broken)?;
-        let entries = read.open_table(definition(table)).map_err(broken)?;
+        let Some(entries) = opened(&read, table)? else { return Ok(None) };
         entries.get(key).map_err(broken)?.map(|found| stored(found.value())).transpose()
     }
 
@@ -105,7 +109,17 @@ fn definition(table: Table) -> Definition {
         Table::Urls => "urls",
         Table::Credentials => "credentials",
         Table::Keys => "keys",
+        Table::Policies => "policies",
     })
+}
+
+/// A table to read; `None`: the file was made by a version that did not have it yet, and nothing is in it.
+fn opened(read: &ReadTransaction, table: Table) -> Result<Option<Entries>, StoreError> {
+    match read.open_table(definition(table)) {
+        Ok(entries) => Ok(Some(entries)),
+        Err(TableError::TableDoesNotExist(_)) => Ok(None),
+        Err(error) => Err(broken(error)),
+    }
 }
 
 fn put(
@@ -148,8 +162,8 @@ fn remove(database: &Database, table: Table, key: &[u8]) -> Result<bool, StoreEr
 
 fn scan(database: &Database, table: Table, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Stored)>, StoreError> {
     let read = database.begin_read().map_err(broken)?;
-    let entries = read.open_table(definition(table)).map_err(broken)?;
     let mut found = Vec::new();
+    let Some(entries) = opened(&read, table)? else { return Ok(found) };
     for entry in entries.range(prefix..).map_err(broken)? {
         let (key, value) = entry.map_err(broken)?;
         if !key.value().starts_with(prefix) {
@@ -182,7 +196,7 @@ fn fill(draft: &Path, path: &Path) -> Result<(), StoreError> {
     let database = Database::builder().create_with_backend(backend).map_err(|error| opening(path, error))?;
     let write = database.begin_write().map_err(broken)?;
     write.open_table(META).map_err(broken)?.insert(SCHEMA_KEY, SCHEMA).map_err(broken)?;
-    for table in [Table::Urls, Table::Credentials, Table::Keys] {
+    for table in [Table::Urls, Table::Credentials, Table::Keys, Table::Policies] {
         write.open_table(definition(table)).map_err(broken)?;
     }
     write.commit().map_err(broken)?;

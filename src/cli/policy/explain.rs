@@ -11,7 +11,7 @@ use super::super::url::attribute;
 use super::super::{ConfigFile, Console, Exit, Failure};
 use super::invalid;
 use crate::catalogue::Tool;
-use crate::config::{Config, Server, Static};
+use crate::config::{Config, Policy, Server, Static};
 use crate::decide::{Circumstances, Decide, Detail, Explanation, Known, Outcome, Question, Subject, Why};
 use crate::identify::{Imagined, Proof};
 use crate::name::{AgentId, BadName, ServerName, TenantId, ToolName, UserId};
@@ -52,6 +52,9 @@ pub(in crate::cli) struct Explain {
     /// The arguments, a JSON object; without them the question is whether some call is allowed
     #[arg(long, value_name = "JSON", value_parser = object)]
     arguments: Option<JsonObject>,
+    /// Ask the candidate policy, and not the one of the configured directory
+    #[arg(long)]
+    candidate: bool,
 }
 
 /// An explanation with its reasons.
@@ -73,7 +76,7 @@ impl Explain {
     /// Decides about the call; `Exit::Denied` where the answer is no.
     pub(in crate::cli) fn run(&self, console: &mut Console<'_>) -> Result<Exit, Failure> {
         let config = console.config(&self.file.config)?;
-        let policy = match Decide::load(&config.policy) {
+        let policy = match Decide::load(self.asks(&config)?) {
             Ok(policy) => policy,
             Err(problems) => return Ok(invalid(&problems, console)),
         };
@@ -143,6 +146,17 @@ fn exit(outcome: Outcome) -> Exit {
 }
 
 impl Explain {
+    fn asks<'a>(&self, config: &'a Config) -> Result<&'a Policy, Failure> {
+        match (&config.candidate, self.candidate) {
+            (_, false) => Ok(&config.policy),
+            (Some(candidate), true) => Ok(&candidate.policy),
+            (None, true) => Err(Failure::new(
+                "the configuration has no candidate policy",
+                "name one: `policies: {directory: DIR, candidate: DIR}`",
+            )),
+        }
+    }
+
     fn raw_arguments(&self) -> Result<Option<Box<RawValue>>, Failure> {
         let arguments = self.arguments.as_ref().map(|given| serde_json::value::to_raw_value(&given.0));
         arguments.transpose().map_err(|why| Failure::new(why.to_string(), "write JSON"))

@@ -9,7 +9,7 @@ use crate::config::{Config, Policy};
 /// The section `policies`: its source and its limits.
 pub(super) fn policies(config: &Config) -> Value {
     let Policy { directory, timeout, cache } = &config.policy;
-    let mut shown = json!({"timeout": span(*timeout), "cache": cache});
+    let mut shown = json!({"timeout": span(*timeout), "cache": cache, "candidate": config.candidate.as_ref().map(super::candidate)});
     let (key, source) = match &config.delivery {
         None => ("directory", json!(directory)),
         Some(Delivery::Git(it)) => ("git", git(it)),

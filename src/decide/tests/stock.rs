@@ -1,5 +1,6 @@
 //! The stock policies against their README, read a second time in Rust: random tenants, grants and questions.
 
+use crate::decide::allowance::Purse;
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
@@ -216,7 +217,7 @@ fn the_stock_policies_answer_as_their_readme_says() {
     let decide = directory(&tenants, "").decide();
     let mut allowed = 0;
     let check = |tenant: &Value, at: usize, question: &Question<'_>| {
-        let verdict = decide.verdict(question, Phase::Call).unwrap();
+        let verdict = decide.verdict(question, Phase::Call, Purse::Open).unwrap();
         let expected = expected(tenant, at, question);
         assert_eq!(told(&verdict), expected, "{question:?}\n{tenant:#}");
         assert_eq!(verdict.allow, !expected.0.is_empty(), "{question:?}");
@@ -232,8 +233,8 @@ fn what_is_worked_out_beforehand_changes_no_answer() {
     let (settled, open) = (directory(&tenants, "").decide(), directory(&tenants, REPLACING).decide());
     assert_eq!((settled.settled(), open.settled()), (2, 0));
     let check = |_: &Value, _: usize, question: &Question<'_>| {
-        let one = settled.verdict(question, Phase::Call).unwrap();
-        let other = open.verdict(question, Phase::Call).unwrap();
+        let one = settled.verdict(question, Phase::Call, Purse::Open).unwrap();
+        let other = open.verdict(question, Phase::Call, Purse::Open).unwrap();
         assert_eq!((one.allow, told(&one)), (other.allow, told(&other)), "{question:?}");
         assert_eq!(
             one.constraints.schemas().collect::<Vec<_>>(),
