@@ -9,6 +9,7 @@
 //! A verdict says nothing of the arguments, which `constraints` hold. It depends on the paths of `input` that the policy
 //! reads, and on nothing else; so it is kept under their exact values, unless the policy reads time, chance or usage.
 
+mod ask;
 mod builtin;
 mod bundle;
 mod cases;
@@ -49,6 +50,7 @@ use crate::identify::Caller;
 use crate::name::{Invocation, Revision};
 use crate::refusal::Refusal;
 
+pub use ask::{Would, WouldNot};
 pub use cases::Servers;
 pub use engine::Decide;
 pub use explain::{Detail, Explanation, Known, Miss, Outcome, Why};

@@ -33,6 +33,7 @@ mod line;
 mod mac;
 pub mod metrics;
 mod outcome;
+mod question;
 mod queue;
 pub mod read;
 mod recover;
@@ -46,6 +47,7 @@ pub use key::AuditKey;
 pub use line::{About, Intent, RefusalLine};
 pub use mac::{Mac, MacStream, Macs};
 pub use outcome::{Outcome, Status};
+pub use question::QuestionLine;
 
 /// How many lines may wait for the disk.
 const CAPACITY: usize = 8192;
@@ -190,6 +192,13 @@ impl Record {
     /// Puts a tool that is not what was pinned on the record, without waiting for it.
     pub fn drifted(&self, drifted: &DriftLine<'_>) {
         if self.queue.refusal(&drift::line(drifted)).is_err() {
+            self.health.lose();
+        }
+    }
+
+    /// Puts a question about a call on the record, without waiting for it.
+    pub fn asked(&self, question: &QuestionLine<'_>) {
+        if self.queue.refusal(&question::line(question, &self.macs)).is_err() {
             self.health.lose();
         }
     }

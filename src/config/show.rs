@@ -28,6 +28,7 @@ impl Config {
                 "timeout": span(self.policy.timeout),
                 "cache": self.policy.cache,
             },
+            "ask_first": self.ask_first.as_ref().map(|tool| json!({"tool": tool})),
             "pins": self.pins.as_ref().map(|pins| json!({"file": pins.file, "mode": pins.mode.as_str()})),
             "rates": rates(&self.rates),
             "vouch": {

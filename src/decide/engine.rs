@@ -60,9 +60,9 @@ pub(in crate::decide) enum Tests {
 }
 
 /// Why there is no permit, before it is put in words for the caller.
-struct No {
-    refusal: Refusal,
-    verdict: Option<Arc<Verdict>>,
+pub(in crate::decide) struct No {
+    pub(in crate::decide) refusal: Refusal,
+    pub(in crate::decide) verdict: Option<Arc<Verdict>>,
 }
 
 impl Decide {
@@ -207,7 +207,7 @@ impl Decide {
         self.rates.iter()
     }
 
-    fn judge(&self, question: &Question<'_>, action: &Action) -> Result<Arc<Verdict>, No> {
+    pub(in crate::decide) fn judge(&self, question: &Question<'_>, action: &Action) -> Result<Arc<Verdict>, No> {
         let verdict =
             self.verdict(question, Phase::Call).map_err(|failure| self.failed(question, &failure))?;
         if let Some(unknown) = unknown(question.subject) {

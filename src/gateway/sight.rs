@@ -16,6 +16,8 @@ use crate::gateway::pages::Pages;
 use crate::gateway::rounds;
 use crate::identify::Caller;
 use crate::identify::state::States;
+use crate::name::ToolName;
+use crate::respond::access::own_tool;
 use crate::respond::list;
 use crate::respond::redact::Redaction;
 
@@ -30,6 +32,8 @@ pub(in crate::gateway) struct Sight {
     pub pages: Arc<Pages>,
     pub states: Arc<States>,
     pub eyes: Eyes,
+    /// The gate's own tool, where it has one.
+    pub own: Option<ToolName>,
     pub circumstances: Circumstances,
 }
 
@@ -80,8 +84,9 @@ impl list::Sight for Sight {
             return page.tools.iter().map(|text| Some(Cow::Borrowed(*text))).collect();
         }
         let mode = self.pins.mode(&self.server);
+        let not_own = |listed: &Arc<Listed>| self.own.as_ref() != Some(&listed.tool.name);
         let shown = |(text, listed): (&&'a RawValue, Option<Arc<Listed>>)| {
-            let listed = listed.filter(|listed| !listed.is_withheld(mode))?;
+            let listed = listed.filter(|listed| !listed.is_withheld(mode)).filter(not_own)?;
             let decide::Sight::Shown(verdict) =
                 self.see("tools/call", &Subject::Tool(Arc::clone(&listed.tool)))
             else {
@@ -92,7 +97,9 @@ impl list::Sight for Sight {
                 Some(schema) => narrowed(text, &schema),
             }
         };
-        page.tools.iter().zip(learned.tools).map(shown).collect()
+        let own = self.own.as_ref().filter(|_| page.last).and_then(|own| own_tool(own.as_str()));
+        let shown = page.tools.iter().zip(learned.tools).map(shown);
+        shown.chain(own.map(|own| Some(Cow::Owned(own)))).collect()
     }
 
     fn page_again(&self, asked: &Message, page: &[u8]) -> Option<Bytes> {
