@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::problem::At;
 use super::raw::{
-    Raw, RawAskFirst, RawAudit, RawPinMode, RawPins, RawPolicies, RawPolicyLimits, RawSealingKey, RawState, RawTelemetry,
+    Raw, RawAskFirst, RawAudit, RawPinMode, RawPins, RawPolicies, RawPolicyLimits, RawSealingKey, RawState,
+    RawTelemetry,
 };
 use super::report::Report;
 use super::{Audit, Config, PinMode, Pinning, Policy, SealingKey, State, Telemetry};

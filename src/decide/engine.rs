@@ -207,7 +207,11 @@ impl Decide {
         self.rates.iter()
     }
 
-    pub(in crate::decide) fn judge(&self, question: &Question<'_>, action: &Action) -> Result<Arc<Verdict>, No> {
+    pub(in crate::decide) fn judge(
+        &self,
+        question: &Question<'_>,
+        action: &Action,
+    ) -> Result<Arc<Verdict>, No> {
         let verdict =
             self.verdict(question, Phase::Call).map_err(|failure| self.failed(question, &failure))?;
         if let Some(unknown) = unknown(question.subject) {

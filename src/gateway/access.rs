@@ -33,7 +33,11 @@ impl Gateway {
             Err(refusal) => {
                 let told = error(&refusal, call.invocation);
                 let answer = self.refuse(&refusal, call, Some(&inbound.head().target));
-                Answer { status: told.status, body: told.body, headers: with_type_of(told.headers, answer.headers) }
+                Answer {
+                    status: told.status,
+                    body: told.body,
+                    headers: with_type_of(told.headers, answer.headers),
+                }
             }
         };
         match request_id(inbound.head()) {

@@ -257,8 +257,17 @@ mod tests {
         for (kind, id) in [("user", "alice"), ("identity", "alice"), ("caller", "self")] {
             assert!(is_asker(&named(kind, id), &alice), "{kind} {id}");
         }
-        let others = [("user", "bob"), ("user", "Alice"), ("user", ""), ("agent", "alice"), ("agent", ""), ("role", "alice")];
-        for (kind, id) in others.into_iter().chain([("caller", "alice"), ("User", "alice"), ("identity", "self")]) {
+        let others = [
+            ("user", "bob"),
+            ("user", "Alice"),
+            ("user", ""),
+            ("agent", "alice"),
+            ("agent", ""),
+            ("role", "alice"),
+        ];
+        for (kind, id) in
+            others.into_iter().chain([("caller", "alice"), ("User", "alice"), ("identity", "self")])
+        {
             assert!(!is_asker(&named(kind, id), &alice), "{kind} {id}");
         }
     }

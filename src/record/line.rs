@@ -187,7 +187,12 @@ pub(super) struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    pub(super) fn of(kind: &'static str, invocation: Invocation, source_ip: IpAddr, caller: Option<&'a Caller>) -> Self {
+    pub(super) fn of(
+        kind: &'static str,
+        invocation: Invocation,
+        source_ip: IpAddr,
+        caller: Option<&'a Caller>,
+    ) -> Self {
         Self {
             kind,
             invocation,

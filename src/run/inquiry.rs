@@ -65,7 +65,9 @@ pub fn find(directory: &Path, invocation: &str) -> Result<Option<Value>, RecordE
         }
         let Ok(line) = serde_json::from_str::<Value>(line) else { return };
         let word = |key: &str| line.get(key).and_then(Value::as_str);
-        if word("invocation") == Some(invocation) && matches!(word("kind"), Some("intent" | "refused" | "question")) {
+        if word("invocation") == Some(invocation)
+            && matches!(word("kind"), Some("intent" | "refused" | "question"))
+        {
             found = Some(line);
         }
     })?;
