@@ -9,6 +9,7 @@
 //! A verdict says nothing of the arguments, which `constraints` hold. It depends on the paths of `input` that the policy
 //! reads, and on nothing else; so it is kept under their exact values, unless the policy reads time, chance or usage.
 
+mod again;
 mod ask;
 mod builtin;
 mod bundle;
@@ -50,6 +51,7 @@ use crate::identify::Caller;
 use crate::name::{Invocation, Revision};
 use crate::refusal::Refusal;
 
+pub use again::{Again, conditions};
 pub use ask::{Would, WouldNot};
 pub use cases::Servers;
 pub use engine::Decide;

@@ -354,6 +354,13 @@ impl Imagined {
         Self(Caller::configured(who, Authentication::by(kind)))
     }
 
+    /// The same caller by a scoped URL.
+    #[must_use]
+    pub fn within(mut self, scope: Scope) -> Self {
+        self.0.scope = Some(Arc::new(scope));
+        self
+    }
+
     /// The caller, for a question.
     #[must_use]
     pub fn caller(&self) -> &Caller {

@@ -39,6 +39,7 @@ pub mod read;
 mod recover;
 mod segment;
 pub mod trace;
+mod unkept;
 pub mod verify;
 mod writer;
 

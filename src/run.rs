@@ -6,6 +6,7 @@ pub mod inquiry;
 pub mod offers;
 mod operator;
 mod reload;
+pub mod replay;
 
 pub use files::raise_open_files;
 

@@ -3,6 +3,7 @@
 mod diff;
 mod explain;
 mod matrix;
+mod replay;
 mod test;
 
 use std::path::PathBuf;
@@ -24,6 +25,8 @@ pub(super) enum PolicyCommand {
     Matrix(Box<matrix::MatrixCommand>),
     /// Show what a change of policy lets whom do; exit 2 where that is more than was expected
     Diff(Box<diff::Diff>),
+    /// Judge recorded decisions again by another policy; exit 2 where something is newly allowed
+    Replay(Box<replay::ReplayCommand>),
 }
 
 impl PolicyCommand {
@@ -31,6 +34,7 @@ impl PolicyCommand {
         match self {
             Self::Matrix(command) => command.run(console),
             Self::Diff(command) => command.run(console),
+            Self::Replay(command) => command.run(console),
             Self::Test(test) => test.run(console),
             Self::Explain(question) => question.run(console),
         }

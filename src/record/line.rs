@@ -11,6 +11,7 @@ use crate::identify::Caller;
 use crate::name::{Invocation, Revision, ServerName, TenantId};
 use crate::record::mac::{Mac, Macs};
 use crate::record::outcome::{Outcome, Status};
+use crate::record::unkept::{Narrowed, Unkept};
 use crate::refusal::Refusal;
 
 /// Free text of a caller is cut to so many bytes: a line is to stay a line.
@@ -147,6 +148,10 @@ pub(super) struct Line<'a> {
     pub(super) authn: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) scope: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) narrowed: Option<Narrowed<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) unkept: Option<Unkept<'a>>,
     pub(super) source_ip: IpAddr,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) server: Option<&'a str>,
@@ -202,6 +207,8 @@ impl<'a> Line<'a> {
             roles: caller.map(Caller::roles).unwrap_or_default(),
             authn: caller.map(|c| c.authentication().kind.as_str()),
             scope: caller.and_then(Caller::scope).map(|s| s.id.as_str()),
+            narrowed: caller.and_then(Caller::scope).map(|scope| Narrowed::of(scope)),
+            unkept: caller.map(Unkept),
             source_ip,
             server: None,
             method: None,
