@@ -21,7 +21,9 @@ async fn a_wider_and_a_narrower_policy_are_seen_on_yesterdays_traffic() {
     let regional = std.alice_as(&["regional"], "EMEA");
     regional.calls("list_all_netsuite_invoices", json!({"region": "EMEA"})).await;
     wait::until("the lines", async || {
-        (std.gate.recorded("outcome", "").len() + std.gate.audit().len() > 12).then_some(())
+        let refused = ["danger", "delete_everything"].map(|tool| std.gate.recorded("refused", tool).len());
+        let made = std.gate.recorded("intent", "list_all_netsuite_invoices").len();
+        (refused == [1, 1] && made == 1).then_some(())
     })
     .await;
     let house = std.gate.house();
