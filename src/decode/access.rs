@@ -264,7 +264,16 @@ impl Ask {
         };
         let (method, action) = self.action()?;
         let era = version.map_or(super::Era::Legacy, Version::era);
-        Ok(Message { era, version, id: None, method, action, meta: Meta::default(), bytes: Bytes::new() })
+        Ok(Message {
+            era,
+            version,
+            id: None,
+            method,
+            action,
+            meta: Meta::default(),
+            state: None,
+            bytes: Bytes::new(),
+        })
     }
 
     fn action(&self) -> Result<(&'static str, Action), Refusal> {

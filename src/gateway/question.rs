@@ -172,7 +172,19 @@ impl Gateway {
                 Subject::Resource(uri.as_str().into())
             }
             Action::GetPrompt { name, .. } => Subject::Prompt(name.as_str().into()),
-            _ => Subject::Server,
+            // A question is none of the others.
+            Action::Initialize { .. }
+            | Action::Discover
+            | Action::Ping
+            | Action::List(_)
+            | Action::Complete(_)
+            | Action::SetLevel
+            | Action::Listen(_)
+            | Action::Task { .. }
+            | Action::Notify(_)
+            | Action::Respond
+            | Action::OpenStream
+            | Action::EndSession => Subject::Server,
         })
     }
 

@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::decode::Era;
+use crate::decode::access::MOST;
 use crate::name::Invocation;
 use crate::refusal::Refusal;
 use crate::respond::table::{self, Asked};
@@ -193,15 +194,23 @@ pub(crate) fn own_tool(name: &str) -> Option<Box<RawValue>> {
         },
         "required": ["server", "tool", "would_pass", "invocation"],
     });
-    let list = |items: Value| serde_json::json!({"type": "object", "properties": {"calls": items}, "required": ["calls"]});
-    let mut input = list(serde_json::json!({"type": "array", "minItems": 1, "maxItems": 100, "items": call}));
-    input["additionalProperties"] = Value::Bool(false);
+    let input = serde_json::json!({
+        "type": "object",
+        "properties": {"calls": {"type": "array", "minItems": 1, "maxItems": MOST, "items": call}},
+        "required": ["calls"],
+        "additionalProperties": false,
+    });
+    let output = serde_json::json!({
+        "type": "object",
+        "properties": {"calls": {"type": "array", "items": told}},
+        "required": ["calls"],
+    });
     let tool = serde_json::json!({
         "name": name,
         "title": "Check access",
         "description": "Says which of the tool calls that you plan would be allowed, and why the others would not, without making any of them. Ask before the first call of a plan. Rates, budgets and the servers' own answers are not foretold.",
         "inputSchema": input,
-        "outputSchema": list(serde_json::json!({"type": "array", "items": told})),
+        "outputSchema": output,
         "annotations": {"readOnlyHint": true, "destructiveHint": false, "idempotentHint": true, "openWorldHint": false},
     });
     serde_json::value::to_raw_value(&tool).ok()
