@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-use crate::name::{ServerName, TenantId};
+use crate::name::{ServerName, TenantId, ToolName};
 
 mod callers;
 mod candidate;
@@ -59,6 +59,8 @@ pub struct Config {
     pub delivery: Option<Delivery>,
     /// The policy that is tried beside it.
     pub candidate: Option<Candidate>,
+    /// The name of the gate's own tool; `None`: there is none.
+    pub ask_first: Option<ToolName>,
     /// What tools are pinned to; `None`: to nothing.
     pub pins: Option<Pinning>,
     /// Default rates; a tenant's policy data may say otherwise.

@@ -9,7 +9,9 @@
 //! A verdict says nothing of the arguments, which `constraints` hold. It depends on the paths of `input` that the policy
 //! reads, and on nothing else; so it is kept under their exact values, unless the policy reads time, chance or usage.
 
+mod again;
 mod allowance;
+mod ask;
 mod builtin;
 mod bundle;
 mod cases;
@@ -52,6 +54,8 @@ use crate::identify::Caller;
 use crate::name::{Invocation, Revision};
 use crate::refusal::Refusal;
 
+pub use again::{Again, conditions};
+pub use ask::{Would, WouldNot};
 pub use bundle::CopyError;
 pub use cases::Servers;
 pub use comparison::{Change, Compared, Comparison, Difference, Opinion, Seat, Word};

@@ -6,6 +6,7 @@
 //! reads in another way. So there is one canonical form, everything else is refused, and the server is sent the very
 //! bytes that were judged. All JSON is read by `serde_json`: a second parser would be a second reading.
 
+pub mod access;
 mod action;
 mod envelope;
 mod json;

@@ -2,6 +2,7 @@
 //!
 //! Nothing is forwarded unrecorded: the entry opens before the server is reached and closes on every way out.
 
+mod access;
 mod batch;
 mod belongs;
 mod beside;
@@ -13,8 +14,10 @@ mod looks;
 mod narrow;
 mod next;
 mod open;
+mod own;
 mod pages;
 mod pull;
+mod question;
 mod refuse;
 mod relay;
 mod reply;
@@ -81,6 +84,9 @@ pub struct Gateway {
 impl Gateway {
     /// Answers one request. Every way out is on the record.
     pub async fn answer<I: Inbound>(self: &Arc<Self>, inbound: &mut I) -> Answer<Relay> {
+        if let Target::Access(form, _) = inbound.head().target {
+            return self.access(inbound, form).await;
+        }
         let mut call = Call::begin(inbound.head().peer);
         match self.pass(inbound, &mut call).await {
             Ok(answer) => answer,
@@ -121,6 +127,9 @@ impl Gateway {
     ) -> Result<Answer<Relay>, Refusal> {
         call.asks(&message);
         let circumstances = call.circumstances();
+        if self.is_own(way, &message) {
+            return self.answer_own(way, &message, &circumstances, call).await;
+        }
         self.belongs(way, &message)?;
         let message = self.resume(way, self.narrow(way, message, &circumstances)?)?;
         let subject = self.subject(inbound, way, &message, call).await?;
@@ -204,6 +213,7 @@ impl Gateway {
             (Target::ScopedUrl(_), Some(scope)) => &scope.server,
             (Target::Server(name) | Target::OnlyServer(name), _) => name,
             (Target::ScopedUrl(_), None) => return Err(Refusal::UnknownUrl),
+            (Target::Access(..), _) => return Err(Refusal::NoSuchPath),
         };
         let server = self.config.servers.get(name).ok_or(Refusal::NoSuchPath)?;
         call.server = Some(Arc::clone(server));

@@ -149,6 +149,14 @@ impl Govern {
         self.count_callers(caller, quotas)
     }
 
+    /// Counts a question about a call, which is a request as the call is.
+    ///
+    /// # Errors
+    /// [`Refusal::TooMany`].
+    pub fn count_question(&self, caller: &Caller, quotas: &Quotas) -> Result<(), Refusal> {
+        self.count_callers(caller, quotas)
+    }
+
     fn count(
         &self,
         caller: &Caller,

@@ -37,7 +37,7 @@ use crate::identify::presented::{Presented, presented};
 use crate::identify::problem::IdentityProblem;
 use crate::identify::proof::{BadProof, Found};
 use crate::identify::url::ScopedUrls;
-use crate::inbound::{Head, Target};
+use crate::inbound::{Door, Head, Target};
 use crate::name::{AgentId, ServerName, TenantId, UrlId, UserId};
 use crate::refusal::Refusal;
 use crate::secret::Secret;
@@ -106,8 +106,12 @@ impl Identify {
     /// [`Refusal::InsufficientScope`] where one came and failed, [`Refusal::IdentityUnavailable`] where it cannot be checked now.
     pub async fn caller(&self, head: &Head) -> Result<Arc<Caller>, Refusal> {
         match &head.target {
-            Target::ScopedUrl(token) => self.holder(token, head).await,
-            Target::Server(_) | Target::OnlyServer(_) => self.direct(head).await,
+            Target::ScopedUrl(token) | Target::Access(_, Door::ScopedUrl(token)) => {
+                self.holder(token, head).await
+            }
+            Target::Server(_) | Target::OnlyServer(_) | Target::Access(_, Door::Gate | Door::Server(_)) => {
+                self.direct(head).await
+            }
         }
     }
 
@@ -348,6 +352,13 @@ impl Imagined {
     #[must_use]
     pub fn new(who: &config::Static, kind: Proof) -> Self {
         Self(Caller::configured(who, Authentication::by(kind)))
+    }
+
+    /// The same caller by a scoped URL.
+    #[must_use]
+    pub fn within(mut self, scope: Scope) -> Self {
+        self.0.scope = Some(Arc::new(scope));
+        self
     }
 
     /// The caller, for a question.

@@ -52,6 +52,28 @@ pub enum Target {
     Server(ServerName),
     /// `/mcp`, where the configuration has a single server.
     OnlyServer(ServerName),
+    /// `…/access/v1/evaluation` or `…/evaluations`: questions about calls (OpenID AuthZEN Authorization API 1.0).
+    Access(Form, Door),
+}
+
+/// Which of the two endpoints of questions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// One question, one decision.
+    Evaluation,
+    /// Several at once.
+    Evaluations,
+}
+
+/// Before which path the endpoints of questions stand, which is who may be asked about.
+#[derive(Debug)]
+pub enum Door {
+    /// Before none: every server.
+    Gate,
+    /// `/servers/<name>`: this server.
+    Server(ServerName),
+    /// `/mcp/<token>`: the server that the scoped URL leads to, by whoever holds it.
+    ScopedUrl(Secret),
 }
 
 /// A client certificate (RFC 5280), read once per connection.

@@ -34,11 +34,13 @@ mod line;
 mod mac;
 pub mod metrics;
 mod outcome;
+mod question;
 mod queue;
 pub mod read;
 mod recover;
 mod segment;
 pub mod trace;
+mod unkept;
 pub mod verify;
 mod writer;
 
@@ -48,6 +50,7 @@ pub use key::AuditKey;
 pub use line::{About, Intent, RefusalLine};
 pub use mac::{Mac, MacStream, Macs};
 pub use outcome::{Outcome, Status};
+pub use question::QuestionLine;
 
 /// How many lines may wait for the disk.
 const CAPACITY: usize = 8192;
@@ -206,6 +209,13 @@ impl Record {
     /// Puts a step of a candidate policy on the record, without waiting for it.
     pub fn policy(&self, step: &PolicyLine<'_>) {
         if self.queue.refusal(&candidate::policy(step)).is_err() {
+            self.health.lose();
+        }
+    }
+
+    /// Puts a question about a call on the record, without waiting for it.
+    pub fn asked(&self, question: &QuestionLine<'_>) {
+        if self.queue.refusal(&question::line(question, &self.macs)).is_err() {
             self.health.lose();
         }
     }

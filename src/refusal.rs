@@ -138,6 +138,10 @@ pub enum Refusal {
     #[error("policy could not decide about this call")]
     PolicyFailed,
 
+    /// A question is about somebody else.
+    #[error("a question about another subject is not answered: ask with that subject's own credential")]
+    OtherSubject,
+
     // govern
     /// A rate, the slots or a budget is used up.
     #[error("{0}")]
@@ -238,6 +242,7 @@ impl Refusal {
             Self::Denied { .. } => "denied",
             Self::Constrained { .. } => "constrained",
             Self::PolicyFailed => "policy_failed",
+            Self::OtherSubject => "other_subject",
             Self::NeedsReauth { .. } => "needs_reauth",
             Self::NoAccount(_) => "no_account",
             Self::CredentialUnavailable { .. } => "credential_unavailable",

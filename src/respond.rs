@@ -1,5 +1,6 @@
 //! What the caller is told: refusals by one table, lists filtered, results redacted, event by event on a stream.
 
+pub(crate) mod access;
 pub(crate) mod filter;
 pub(crate) mod list;
 mod raw;

@@ -8,6 +8,7 @@ pub mod inquiry;
 pub mod offers;
 mod operator;
 mod reload;
+pub mod replay;
 pub mod rollout;
 
 pub use files::raise_open_files;

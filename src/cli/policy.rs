@@ -4,6 +4,7 @@ mod diff;
 mod explain;
 mod matrix;
 mod pull;
+mod replay;
 mod rollout;
 mod shadow;
 mod test;
@@ -40,6 +41,8 @@ pub(super) enum PolicyCommand {
     Promote(rollout::Promote),
     /// Take the candidate policy back: the configured one decides for everyone at once
     Rollback(rollout::Rollback),
+    /// Judge recorded decisions again by another policy; exit 2 where something is newly allowed
+    Replay(Box<replay::ReplayCommand>),
 }
 
 impl PolicyCommand {
@@ -48,6 +51,7 @@ impl PolicyCommand {
             Self::Matrix(command) => command.run(console),
             Self::Diff(command) => command.run(console),
             Self::Pull(command) => command.run(console),
+            Self::Replay(command) => command.run(console),
             Self::Test(test) => test.run(console),
             Self::Explain(question) => question.run(console),
             Self::Shadow(command) => command.run(console),

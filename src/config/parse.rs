@@ -6,10 +6,12 @@ use std::time::Duration;
 use super::leaf::FilePath;
 use super::problem::At;
 use super::raw::{
-    Raw, RawAudit, RawPinMode, RawPins, RawPolicies, RawPolicyLimits, RawSealingKey, RawState, RawTelemetry,
+    Raw, RawAskFirst, RawAudit, RawPinMode, RawPins, RawPolicies, RawPolicyLimits, RawSealingKey, RawState,
+    RawTelemetry,
 };
 use super::report::Report;
 use super::{Audit, Config, Delivery, PinMode, Pinning, Policy, SealingKey, State, Telemetry};
+use crate::name::ToolName;
 
 mod accounts;
 mod candidate;
@@ -57,6 +59,7 @@ pub(super) fn config(mut raw: Raw, report: &mut Report<'_>) -> Option<Config> {
         candidate: candidate::candidate(tried, &policy, report),
         policy,
         delivery,
+        ask_first: raw.ask_first.and_then(|raw| own_tool(&raw, report)),
         pins,
         rates: rates::rates(raw.rates, report),
         slot_wait: raw.slot_wait.0,
@@ -117,6 +120,19 @@ fn pinning(raw: &RawPins, report: &mut Report<'_>) -> Pinning {
         report.error(&At::default().key("pins").key("file"), what, "name a file");
     }
     Pinning { file, mode: pin_mode(raw.mode) }
+}
+
+/// A name that every client and model takes (MCP 2025-11-25, tool names).
+fn own_tool(raw: &RawAskFirst, report: &mut Report<'_>) -> Option<ToolName> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    let name = ToolName::parse(&raw.tool).ok();
+    let name = name.filter(|name| name.as_str().len() <= 64 && name.as_str().chars().all(plain));
+    if name.is_none() {
+        let what = format!("`{}` is not the name of a tool", raw.tool.escape_debug());
+        let fix = "use up to 64 letters, digits, `-`, `_` and `.`";
+        report.error(&At::default().key("ask_first").key("tool"), what, fix);
+    }
+    name
 }
 
 fn pin_mode(raw: RawPinMode) -> PinMode {

@@ -60,6 +60,8 @@ pub(crate) struct Raw {
     pub(crate) accounts: Option<Vec<RawAccount>>,
     /// The policies: a directory, or their source with its limits.
     pub(crate) policies: RawPolicies,
+    /// A tool of the gate's own, at the end of every server's list, that says which calls would pass. Without it there is none.
+    pub(crate) ask_first: Option<RawAskFirst>,
     /// What the servers' tools are pinned to. Without it they are pinned to nothing.
     pub(crate) pins: Option<RawPins>,
     /// Rates, where the policies' data says nothing else for a tenant.
@@ -91,6 +93,7 @@ impl Default for Raw {
             servers: BTreeMap::new(),
             accounts: None,
             policies: RawPolicies::default(),
+            ask_first: None,
             pins: None,
             rates: RawRates::default(),
             slot_wait: seconds(5),
@@ -264,6 +267,21 @@ impl Default for RawPolicyLimits {
             cache: 100_000,
             candidate: None,
         }
+    }
+}
+
+/// The gate's own tool.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RawAskFirst {
+    /// Its name. A tool of that name at a server is hidden: the name is the gate's.
+    #[schemars(regex(pattern = "^[A-Za-z0-9_.-]{1,64}$"))]
+    pub(crate) tool: String,
+}
+
+impl Default for RawAskFirst {
+    fn default() -> Self {
+        Self { tool: "portcullis_check_access".to_owned() }
     }
 }
 

@@ -27,6 +27,7 @@ impl Config {
             "servers": self.servers.iter().map(|(name, it)| (name.to_string(), server(it, self.pins.as_ref()))).collect::<Map<_, _>>(),
             "accounts": some(self.accounts.values().map(|it| account(it)).collect()),
             "policies": delivery::policies(self),
+            "ask_first": self.ask_first.as_ref().map(|tool| json!({"tool": tool})),
             "pins": self.pins.as_ref().map(|pins| json!({"file": pins.file, "mode": pins.mode.as_str()})),
             "rates": rates(&self.rates),
             "vouch": {

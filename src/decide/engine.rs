@@ -44,7 +44,7 @@ thread_local! {
 #[derive(Debug)]
 pub struct Decide {
     rego: Rego,
-    reads: ReadSet,
+    pub(in crate::decide) reads: ReadSet,
     kept: Option<Cache<Box<[u8]>, Arc<Verdict>>>,
     rates: BTreeMap<TenantId, Rates>,
     revision: Revision,

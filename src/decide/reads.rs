@@ -14,6 +14,8 @@ pub(in crate::decide) struct ReadSet {
     pub(in crate::decide) values: Vec<Reads>,
     /// Whether an answer is good for this one message only: the policy reads time, chance or usage.
     pub(in crate::decide) passing: bool,
+    /// Whether it calls a function of time or chance.
+    pub(in crate::decide) calls_passing: bool,
 }
 
 impl ReadSet {
@@ -32,8 +34,8 @@ impl ReadSet {
         let all = values.contains(&Reads::Field(Field::Attributes));
         values.retain(|read| !(all && matches!(read, Reads::Attribute(_))));
         let moment = values.iter().any(|read| matches!(read, Reads::Field(field) if field.passes()));
-        let passing = moment || modules.iter().any(calls_passing);
-        Self { values, passing }
+        let calls_passing = modules.iter().any(calls_passing);
+        Self { values, passing: moment || calls_passing, calls_passing }
     }
 
     /// Whether a value of the contract is read.

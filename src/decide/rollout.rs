@@ -361,6 +361,6 @@ fn arguments(action: &Action) -> Option<&RawValue> {
     }
 }
 
-fn takes_arguments(action: &Action) -> bool {
+pub(in crate::decide) fn takes_arguments(action: &Action) -> bool {
     matches!(action, Action::CallTool(_) | Action::GetPrompt { .. })
 }

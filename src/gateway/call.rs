@@ -10,6 +10,7 @@ use crate::decode::{Action, Era, Message, Rejected, RequestId, Version};
 use crate::gateway::open::Open;
 use crate::identify::Caller;
 use crate::name::{Invocation, Revision};
+use crate::record;
 use crate::refusal::Refusal;
 use crate::respond::table::Asked;
 use crate::vouch::Context;
@@ -166,6 +167,17 @@ impl Call {
     /// What the signed statement says beside the permit.
     pub(in crate::gateway) fn vouched<'a>(&self, url: Option<&'a http::Uri>) -> Context<'a> {
         Context { client_address: self.source.ip(), now: SystemTime::now(), url }
+    }
+
+    /// What the message was about, for the record.
+    pub(in crate::gateway) fn about(&self) -> record::About<'_> {
+        match &self.about {
+            Some(About::Tool(name)) => record::About::Tool(name.as_str()),
+            Some(About::Resource(uri)) => record::About::Resource(uri),
+            Some(About::Prompt(name)) => record::About::Prompt(name),
+            Some(About::Task(id)) => record::About::Task(id),
+            None => record::About::Nothing,
+        }
     }
 
     /// What an answer to a refusal needs.

@@ -12,7 +12,7 @@ use crate::gateway::Gateway;
 use crate::gateway::call::{Call, Eyes, Way};
 use crate::identify::Caller;
 use crate::inbound::{Head, Inbound, Target};
-use crate::name::ServerName;
+use crate::name::{ServerName, ToolName};
 use crate::refusal::Refusal;
 use crate::respond::Body;
 
@@ -59,14 +59,22 @@ impl Gateway {
         let told = self
             .ask(own_head(way, Some("tools/list")), way, Bytes::from_static(MODERN_LIST), NOWHERE)
             .await?;
-        Ok(told.message.and_then(|message| tools_in(&message)))
+        Ok(told.message.and_then(|message| self.tools_in(&message)))
     }
 
     async fn listed_legacy(self: &Arc<Self>, way: &Way) -> Result<Option<usize>, Refusal> {
         let (way, _) = self.initialized(way).await?;
         let told = self.ask(own_head(&way, None), &way, Bytes::from_static(LEGACY_LIST), NOWHERE).await?;
         self.ended(&way).await;
-        Ok(told.message.and_then(|message| tools_in(&message)))
+        Ok(told.message.and_then(|message| self.tools_in(&message)))
+    }
+
+    /// How many tools of the server's a list shows; `None`: it is no list.
+    fn tools_in(&self, message: &[u8]) -> Option<usize> {
+        let tools = splice::get(message, &["result", "tools"]).ok().flatten()?;
+        let tools: Vec<Named<'_>> = serde_json::from_str(tools).ok()?;
+        let own = self.config.ask_first.as_ref().map(ToolName::as_str);
+        Some(tools.iter().filter(|tool| Some(&*tool.name) != own).count())
     }
 
     /// The same way in a session of its own, and what the server said when it opened it.
@@ -195,10 +203,11 @@ pub(in crate::gateway) fn own_head(way: &Way, mirrored: Option<&'static str>) ->
     Head { method: Method::POST, target, headers, peer: NOWHERE, certificate: None }
 }
 
-/// How many tools a list shows; `None`: it is no list.
-fn tools_in(message: &[u8]) -> Option<usize> {
-    let tools = splice::get(message, &["result", "tools"]).ok().flatten()?;
-    serde_json::from_str::<Vec<serde::de::IgnoredAny>>(tools).ok().map(|tools| tools.len())
+/// A tool of a list.
+#[derive(serde::Deserialize)]
+struct Named<'a> {
+    #[serde(borrow)]
+    name: std::borrow::Cow<'a, str>,
 }
 
 fn list_request(message: &Message, cursor: Option<&str>) -> Option<Bytes> {

@@ -33,13 +33,13 @@ pub struct Offer {
 
 /// The eras in which a server can be asked.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Asking {
+pub(in crate::gateway) enum Asking {
     Legacy,
     Modern,
 }
 
 /// The lists, and the members of their results.
-const TOOLS: (&str, &str) = ("tools/list", "tools");
+pub(in crate::gateway) const TOOLS: (&str, &str) = ("tools/list", "tools");
 const RESOURCES: (&str, &str) = ("resources/list", "resources");
 const TEMPLATES: (&str, &str) = ("resources/templates/list", "resourceTemplates");
 const PROMPTS: (&str, &str) = ("prompts/list", "prompts");
@@ -90,7 +90,7 @@ impl Gateway {
     }
 
     /// Every page of a list.
-    async fn all(
+    pub(in crate::gateway) async fn all(
         self: &Arc<Self>,
         way: &Way,
         asking: Asking,

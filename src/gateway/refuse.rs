@@ -2,11 +2,11 @@
 
 use http::HeaderValue;
 
-use crate::gateway::call::{About, Call};
+use crate::gateway::call::Call;
 use crate::gateway::{Gateway, Relay};
 use crate::identify::challenge::Resource;
-use crate::inbound::Target;
-use crate::record::{self, Outcome, RefusalLine, Status};
+use crate::inbound::{Door, Target};
+use crate::record::{Outcome, RefusalLine, Status};
 use crate::refusal::Refusal;
 use crate::respond::{Answer, table};
 
@@ -26,8 +26,8 @@ impl Gateway {
         }
         self.shared.metrics.refused(call.method, refusal);
         let resource = match target {
-            Some(Target::Server(name)) => Resource::Server(name),
-            Some(Target::OnlyServer(_) | Target::ScopedUrl(_)) | None => Resource::Mcp,
+            Some(Target::Server(name) | Target::Access(_, Door::Server(name))) => Resource::Server(name),
+            Some(Target::OnlyServer(_) | Target::ScopedUrl(_) | Target::Access(..)) | None => Resource::Mcp,
         };
         let challenge = self.identify.challenges().header(refusal, resource);
         table::answer(refusal, &call.asked(), challenge.and_then(|text| HeaderValue::try_from(text).ok()))
@@ -55,13 +55,7 @@ impl Gateway {
         line.rules = &call.rules;
         line.revision = call.revision.as_ref();
         line.comparison = call.comparison.as_ref();
-        line.about = match &call.about {
-            Some(About::Tool(name)) => record::About::Tool(name.as_str()),
-            Some(About::Resource(uri)) => record::About::Resource(uri),
-            Some(About::Prompt(name)) => record::About::Prompt(name),
-            Some(About::Task(id)) => record::About::Task(id),
-            None => record::About::Nothing,
-        };
+        line.about = call.about();
         self.shared.record.refused(&line);
     }
 }

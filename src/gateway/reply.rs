@@ -134,6 +134,7 @@ impl Gateway {
             pages: Arc::clone(&self.pages),
             states: Arc::clone(&self.states),
             eyes: way.eyes,
+            own: self.config.ask_first.clone(),
             circumstances: call.circumstances(),
         }
     }

@@ -17,6 +17,8 @@ use crate::gateway::pages::Pages;
 use crate::gateway::rounds;
 use crate::identify::Caller;
 use crate::identify::state::States;
+use crate::name::ToolName;
+use crate::respond::access::own_tool;
 use crate::respond::list;
 use crate::respond::redact::Redaction;
 
@@ -31,6 +33,8 @@ pub(in crate::gateway) struct Sight {
     pub pages: Arc<Pages>,
     pub states: Arc<States>,
     pub eyes: Eyes,
+    /// The gate's own tool, where it has one.
+    pub own: Option<ToolName>,
     pub circumstances: Circumstances,
 }
 
@@ -90,8 +94,9 @@ impl list::Sight for Sight {
         let mode = self.pins.mode(&self.server);
         let panel = self.rollout.panel(self.caller.tenant());
         let mut differing = Differing::default();
+        let not_own = |listed: &Arc<Listed>| self.own.as_ref() != Some(&listed.tool.name);
         let shown = |(text, listed): (&&'a RawValue, Option<Arc<Listed>>)| {
-            let listed = listed.filter(|listed| !listed.is_withheld(mode))?;
+            let listed = listed.filter(|listed| !listed.is_withheld(mode)).filter(not_own)?;
             let (seen, comparison) = self.look(panel, &listed.tool);
             if let Some(comparison) = comparison {
                 differing.note(&self.shared, &listed.tool, &seen, &comparison);
@@ -102,7 +107,9 @@ impl list::Sight for Sight {
                 Some(schema) => narrowed(text, &schema),
             }
         };
-        let tools = page.tools.iter().zip(learned.tools).map(shown).collect();
+        let own = self.own.as_ref().filter(|_| page.last).and_then(|own| own_tool(own.as_str()));
+        let shown = page.tools.iter().zip(learned.tools).map(shown);
+        let tools = shown.chain(own.map(|own| Some(Cow::Owned(own)))).collect();
         differing.record(self);
         tools
     }

@@ -15,6 +15,23 @@ use crate::refusal::Refusal;
 /// After so long a tool that was absent may have appeared.
 const STALE: Duration = Duration::from_secs(30);
 
+/// A tool that was found.
+enum Found {
+    /// As its server lists it.
+    Listed(Arc<Listed>),
+    /// By its name, or as it was.
+    Named(Arc<Tool>),
+}
+
+impl Found {
+    fn tool(self) -> Arc<Tool> {
+        match self {
+            Self::Listed(listed) => Arc::clone(&listed.tool),
+            Self::Named(tool) => tool,
+        }
+    }
+}
+
 impl Gateway {
     /// What `message` is about.
     pub(in crate::gateway) async fn subject<I: Inbound>(
@@ -57,53 +74,60 @@ impl Gateway {
         tool_call: &ToolCall,
         call: &Call,
     ) -> Result<Arc<Tool>, Refusal> {
-        let mut known = self.known(way, tool_call);
-        if known.is_older_than(STALE) {
+        if self.known(way, tool_call).is_older_than(STALE) {
             self.look(head, way, message, call).await;
-            known = self.known(way, tool_call);
         }
-        match known {
-            Known::Listed(listed) => self.as_pinned(head, way, message, &listed, tool_call),
+        let found = self.found(way, tool_call)?;
+        if let Found::Listed(listed) = &found {
+            check_mirrored(head, message, listed, tool_call)?;
+        }
+        Ok(found.tool())
+    }
+
+    /// The tool that a question is about: as for a call, which has headers of its own to be checked besides.
+    pub(in crate::gateway) async fn tool_in_question(
+        self: &Arc<Self>,
+        way: &Way,
+        tool_call: &ToolCall,
+    ) -> Result<Arc<Tool>, Refusal> {
+        if self.known(way, tool_call).is_older_than(STALE) {
+            self.look_in_any_era(way).await;
+        }
+        self.found(way, tool_call).map(Found::tool)
+    }
+
+    fn found(&self, way: &Way, tool_call: &ToolCall) -> Result<Found, Refusal> {
+        match self.known(way, tool_call) {
+            Known::Listed(listed) => self.as_pinned(way, listed, tool_call).map(Found::Listed),
             Known::Absent { .. } => Err(Refusal::UnknownTool(tool_call.name.clone())),
-            Known::Unseen => self.unseen(head, way, message, tool_call),
+            Known::Unseen => self.unseen(way, tool_call),
         }
     }
 
     /// The tool, unless it is withheld because it is not what was pinned.
     fn as_pinned(
         &self,
-        head: &Head,
         way: &Way,
-        message: &Message,
-        listed: &Listed,
+        listed: Arc<Listed>,
         tool_call: &ToolCall,
-    ) -> Result<Arc<Tool>, Refusal> {
+    ) -> Result<Arc<Listed>, Refusal> {
         match listed.drift.filter(|_| listed.is_withheld(self.pins.mode(&way.server))) {
             Some(drift) => Err(Refusal::NotPinned { tool: tool_call.name.clone(), how: drift.as_str() }),
-            None => {
-                check_mirrored(head, message, listed, tool_call)?;
-                Ok(Arc::clone(&listed.tool))
-            }
+            None => Ok(listed),
         }
     }
 
     /// A tool of a list that cannot be seen now: as it was before, or by its name alone. Where pins are enforced, what was
     /// never seen matches none.
-    fn unseen(
-        &self,
-        head: &Head,
-        way: &Way,
-        message: &Message,
-        tool_call: &ToolCall,
-    ) -> Result<Arc<Tool>, Refusal> {
-        let named = || Arc::new(Tool::named(&way.server, tool_call.name.clone()));
+    fn unseen(&self, way: &Way, tool_call: &ToolCall) -> Result<Found, Refusal> {
+        let named = || Found::Named(Arc::new(Tool::named(&way.server, tool_call.name.clone())));
         let (tenant, catalogue) = (way.caller.tenant(), &self.shared.catalogue);
         let before = || catalogue.before(tenant, &way.server, &self.pins, &tool_call.name);
         match self.pins.mode(&way.server) {
             PinMode::Off => Ok(named()),
-            PinMode::Warn => Ok(before().map_or_else(named, |listed| Arc::clone(&listed.tool))),
+            PinMode::Warn => Ok(before().map_or_else(named, |listed| Found::Named(Arc::clone(&listed.tool)))),
             PinMode::Enforce => match before() {
-                Some(listed) => self.as_pinned(head, way, message, &listed, tool_call),
+                Some(listed) => self.as_pinned(way, listed, tool_call).map(Found::Listed),
                 None => Err(Refusal::NotPinned { tool: tool_call.name.clone(), how: "unseen" }),
             },
         }

@@ -164,6 +164,8 @@ pub(super) enum Kind {
     Outcome,
     /// A message went no further.
     Refused,
+    /// Somebody asked whether a call would pass.
+    Question,
     /// A tool is not what was pinned.
     Drift,
     /// A list that a candidate policy would show otherwise.

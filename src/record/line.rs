@@ -12,6 +12,7 @@ use crate::name::{Invocation, Revision, ServerName, TenantId};
 use crate::record::candidate::Beside;
 use crate::record::mac::{Mac, Macs};
 use crate::record::outcome::{Outcome, Status};
+use crate::record::unkept::{Narrowed, Unkept};
 use crate::refusal::Refusal;
 
 /// Free text of a caller is cut to so many bytes: a line is to stay a line.
@@ -136,64 +137,73 @@ impl<'a> About<'a> {
 
 /// An intent or a refusal as it is written; `seq`, `time` and `prev` come before it.
 #[derive(Serialize)]
-struct Line<'a> {
-    kind: &'static str,
-    invocation: Invocation,
+pub(super) struct Line<'a> {
+    pub(super) kind: &'static str,
+    pub(super) invocation: Invocation,
     #[serde(skip_serializing_if = "Option::is_none")]
-    tenant: Option<&'a TenantId>,
+    pub(super) tenant: Option<&'a TenantId>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    user: Option<&'a str>,
+    pub(super) user: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    agent: Option<&'a str>,
+    pub(super) agent: Option<&'a str>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    roles: &'a [Arc<str>],
+    pub(super) roles: &'a [Arc<str>],
     #[serde(skip_serializing_if = "Option::is_none")]
-    authn: Option<&'static str>,
+    pub(super) authn: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    scope: Option<&'a str>,
-    source_ip: IpAddr,
+    pub(super) scope: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    server: Option<&'a str>,
+    pub(super) narrowed: Option<Narrowed<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    method: Option<&'a str>,
+    pub(super) unkept: Option<Unkept<'a>>,
+    pub(super) source_ip: IpAddr,
     #[serde(skip_serializing_if = "Option::is_none")]
-    tool: Option<&'a str>,
+    pub(super) server: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    resource: Option<&'a str>,
+    pub(super) method: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    prompt: Option<&'a str>,
+    pub(super) tool: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    task: Option<&'a str>,
+    pub(super) resource: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    era: Option<&'static str>,
+    pub(super) prompt: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    protocol: Option<&'a str>,
+    pub(super) task: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    client: Option<&'a str>,
+    pub(super) era: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    args: Option<Mac>,
+    pub(super) protocol: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) client: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) args: Option<Mac>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    rules: &'a [Arc<str>],
+    pub(super) rules: &'a [Arc<str>],
     #[serde(skip_serializing_if = "Option::is_none")]
-    revision: Option<&'a str>,
+    pub(super) revision: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    candidate: Option<Beside<'a>>,
+    pub(super) candidate: Option<Beside<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    annotations: Option<&'a serde_json::Map<String, serde_json::Value>>,
+    pub(super) annotations: Option<&'a serde_json::Map<String, serde_json::Value>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    cost: Option<f64>,
+    pub(super) cost: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'static str>,
+    pub(super) reason: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    code: Option<&'a str>,
+    pub(super) code: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    message: Option<&'a str>,
+    pub(super) message: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    argument: Option<&'a str>,
+    pub(super) argument: Option<&'a str>,
 }
 
 impl<'a> Line<'a> {
-    fn of(kind: &'static str, invocation: Invocation, source_ip: IpAddr, caller: Option<&'a Caller>) -> Self {
+    pub(super) fn of(
+        kind: &'static str,
+        invocation: Invocation,
+        source_ip: IpAddr,
+        caller: Option<&'a Caller>,
+    ) -> Self {
         Self {
             kind,
             invocation,
@@ -203,6 +213,8 @@ impl<'a> Line<'a> {
             roles: caller.map(Caller::roles).unwrap_or_default(),
             authn: caller.map(|c| c.authentication().kind.as_str()),
             scope: caller.and_then(Caller::scope).map(|s| s.id.as_str()),
+            narrowed: caller.and_then(Caller::scope).map(|scope| Narrowed::of(scope)),
+            unkept: caller.map(Unkept),
             source_ip,
             server: None,
             method: None,
@@ -226,7 +238,7 @@ impl<'a> Line<'a> {
         }
     }
 
-    fn about(mut self, about: About<'a>) -> Self {
+    pub(super) fn about(mut self, about: About<'a>) -> Self {
         match about {
             About::Tool(name) => self.tool = Some(cut(name)),
             About::Resource(uri) => self.resource = Some(cut(uri)),
@@ -238,7 +250,7 @@ impl<'a> Line<'a> {
     }
 
     /// The policy's own code and words. The texts of other refusals may quote the message, which is not kept.
-    fn why(mut self, refusal: &'a Refusal) -> Self {
+    pub(super) fn why(mut self, refusal: &'a Refusal) -> Self {
         if let Refusal::Denied { code, message } = refusal {
             self.code = code.as_deref().map(cut);
             self.message = Some(cut(message));
@@ -370,7 +382,7 @@ fn arguments(action: &Action) -> Option<&[u8]> {
     }
 }
 
-fn era(era: Era) -> &'static str {
+pub(super) fn era(era: Era) -> &'static str {
     match era {
         Era::Legacy => "legacy",
         Era::Modern => "modern",

@@ -37,6 +37,7 @@ pub struct Metrics {
     duration: HistogramVec,
     upstream: HistogramVec,
     refusals: IntCounterVec,
+    questions: IntCounterVec,
     decisions: IntCounterVec,
     reloads: IntCounterVec,
     fetches: IntCounterVec,
@@ -155,6 +156,11 @@ impl Metrics {
                 "Messages that went no further",
                 &["method", "reason"],
             )?,
+            questions: make.counters(
+                "questions_total",
+                "Questions whether a call would pass",
+                &["method", "answer"],
+            )?,
             decisions: make.counters("decisions_total", "Decisions of policy", &["how"])?,
             reloads: make.counters("policy_reloads_total", "Reloads of policy", &["outcome"])?,
             fetches: make.counters(
@@ -208,6 +214,12 @@ impl Metrics {
     /// A message went no further. `method`: one that the gate knows.
     pub fn refused(&self, method: Option<&'static str>, refusal: &Refusal) {
         self.refusals.with_label_values(&[method.unwrap_or_default(), refusal.reason()]).inc();
+    }
+
+    /// Somebody asked whether a call would pass. `method`: one that the gate knows.
+    pub fn asked(&self, method: Option<&'static str>, refusal: Option<&Refusal>) {
+        let answer = refusal.map_or("passes", Refusal::reason);
+        self.questions.with_label_values(&[method.unwrap_or_default(), answer]).inc();
     }
 
     /// Something begins that lasts until what is returned is dropped.

@@ -251,7 +251,13 @@ impl<'k> Check<'k> {
             Kind::Outcome => {
                 facts.invocation.map(|invocation| self.open.remove(invocation));
             }
-            Kind::Opened | Kind::Refused | Kind::Recovered | Kind::Drift | Kind::Shadow | Kind::Policy => {}
+            Kind::Opened
+            | Kind::Refused
+            | Kind::Question
+            | Kind::Recovered
+            | Kind::Drift
+            | Kind::Shadow
+            | Kind::Policy => {}
         }
     }
 

@@ -89,6 +89,7 @@ fn row_of(refusal: &Refusal, era: Era) -> Row {
         Refusal::Denied { .. } => row(200, -31403, false, ToolResult),
         Refusal::Constrained { .. } => row(200, -31403, false, ToolResult),
         Refusal::PolicyFailed => row(200, -31403, false, ToolResult),
+        Refusal::OtherSubject => row(403, -31403, false, WithoutId),
         Refusal::TooMany(_) => row(200, -31429, true, ToolResult),
         Refusal::NeedsReauth { .. } => row(200, -31407, false, Error),
         Refusal::NoAccount(_) => row(200, -31407, false, Error),
@@ -222,6 +223,14 @@ impl<'a> Data<'a> {
     }
 }
 
+/// The HTTP status of a refusal that is told outside of JSON-RPC, where 200 would say that all is well.
+pub(in crate::respond) fn status(refusal: &Refusal) -> StatusCode {
+    match StatusCode::from_u16(row_of(refusal, Era::Modern).status) {
+        Ok(StatusCode::OK) | Err(_) => StatusCode::BAD_REQUEST,
+        Ok(status) => status,
+    }
+}
+
 /// The answer to a refused message. `challenge` is the `WWW-Authenticate` value for 401 and 403.
 pub(crate) fn answer<S>(refusal: &Refusal, asked: &Asked, challenge: Option<HeaderValue>) -> Answer<S> {
     let row = row_of(refusal, asked.era);
@@ -274,7 +283,7 @@ fn to_bytes(document: &impl Serialize) -> Bytes {
     serde_json::to_vec(document).unwrap_or_default().into()
 }
 
-fn headers<S>(refusal: &Refusal, mut answer: Answer<S>) -> Answer<S> {
+pub(in crate::respond) fn headers<S>(refusal: &Refusal, mut answer: Answer<S>) -> Answer<S> {
     if let Refusal::MethodNotAllowed { allow } = refusal {
         answer = answer.with(ALLOW, HeaderValue::from_static(allow));
     }

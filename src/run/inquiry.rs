@@ -53,7 +53,7 @@ pub struct Answer {
     now: Result<Box<(Explanation, Why)>, String>,
 }
 
-/// The line that says who asked for what: an `intent` or a `refused` one.
+/// The line that says who asked for what: an `intent`, a `refused` or a `question` one.
 ///
 /// # Errors
 /// The audit cannot be read.
@@ -65,7 +65,9 @@ pub fn find(directory: &Path, invocation: &str) -> Result<Option<Value>, RecordE
         }
         let Ok(line) = serde_json::from_str::<Value>(line) else { return };
         let word = |key: &str| line.get(key).and_then(Value::as_str);
-        if word("invocation") == Some(invocation) && matches!(word("kind"), Some("intent" | "refused")) {
+        if word("invocation") == Some(invocation)
+            && matches!(word("kind"), Some("intent" | "refused" | "question"))
+        {
             found = Some(line);
         }
     })?;
@@ -133,6 +135,9 @@ impl Inquiry<'_> {
         let by = if rules.is_empty() { String::new() } else { format!(" by {}", rules.join(", ")) };
         let decided = match word("kind") {
             Some("intent") => format!("allowed{by}"),
+            Some("question") if line.get("decision") == Some(&json!(true)) => {
+                format!("a question, answered that it would pass{by}")
+            }
             _ => {
                 let more = [word("code"), word("message"), word("argument")];
                 let more: Vec<&str> = more.into_iter().flatten().collect();
