@@ -208,11 +208,13 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let beside = self.live.as_ref().map(|live| format!(" beside {live}")).unwrap_or_default();
         writeln!(f, "candidate {}{beside}", self.candidate)?;
-        write!(f, "{} differ of {} messages", self.differing, self.messages)?;
-        if self.decided > 0 {
-            write!(f, ", of which the candidate decided {}", self.decided)?;
+        write!(f, "differences in {} of {}", self.differing, number(self.messages, "message"))?;
+        if self.lists > 0 {
+            write!(f, " and in {}", number(self.lists, "list"))?;
         }
-        write!(f, "; {} lists differ", self.lists)?;
+        if self.decided > 0 {
+            write!(f, "; the candidate decided {}", number(self.decided, "message"))?;
+        }
         if let (Some(since), Some(until)) = (&self.since, &self.until) {
             write!(f, "; {since} to {until}")?;
         }
@@ -237,13 +239,16 @@ impl fmt::Display for Report {
 
 impl fmt::Display for Count {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let number = |n: u64, one: &str| format!("{n} {one}{}", if n == 1 { "" } else { "s" });
         match (self.messages, self.lists) {
             (messages, 0) => f.write_str(&number(messages, "message")),
             (0, lists) => f.write_str(&number(lists, "list")),
             (messages, lists) => write!(f, "{}, {}", number(messages, "message"), number(lists, "list")),
         }
     }
+}
+
+fn number(n: u64, one: &str) -> String {
+    format!("{n} {one}{}", if n == 1 { "" } else { "s" })
 }
 
 fn word<'a>(line: &'a Value, key: &str) -> Option<&'a str> {
