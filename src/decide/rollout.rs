@@ -8,8 +8,6 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use serde_json::value::RawValue;
-
 use crate::config::{Canary, Rates, Server};
 use crate::decide::allowance::{Allowance, Purse};
 use crate::decide::comparison::{Side, compare};
@@ -191,7 +189,7 @@ impl<'a> Panel<'a> {
             server: &server,
             method: message.method,
             subject: &subject,
-            arguments: arguments(&message.action),
+            arguments: message.action.arguments(),
             circumstances,
         };
         let judged = self.deciding.judge(&question, takes_arguments(&message.action), self.purse());
@@ -335,29 +333,6 @@ fn side(judged: &Result<Arc<Verdict>, No>) -> Side<'_> {
     match judged {
         Ok(verdict) => Side { verdict: Some(verdict), refusal: None },
         Err(no) => Side { verdict: no.verdict.as_ref(), refusal: Some(&no.refusal) },
-    }
-}
-
-/// The arguments that policy may read and narrow.
-fn arguments(action: &Action) -> Option<&RawValue> {
-    match action {
-        Action::CallTool(call) => call.arguments.as_deref(),
-        Action::GetPrompt { arguments, .. } => arguments.as_deref(),
-        Action::Initialize { .. }
-        | Action::Discover
-        | Action::Ping
-        | Action::List(_)
-        | Action::ReadResource { .. }
-        | Action::Subscribe { .. }
-        | Action::Unsubscribe { .. }
-        | Action::Complete(_)
-        | Action::SetLevel
-        | Action::Listen(_)
-        | Action::Task { .. }
-        | Action::Notify(_)
-        | Action::Respond
-        | Action::OpenStream
-        | Action::EndSession => None,
     }
 }
 

@@ -17,6 +17,30 @@ impl Action {
     pub fn is_standing(&self) -> bool {
         matches!(self, Self::OpenStream | Self::Listen(_))
     }
+
+    /// The exact arguments of a tool or a prompt, where it is given any.
+    #[must_use]
+    pub fn arguments(&self) -> Option<&RawValue> {
+        match self {
+            Self::CallTool(call) => call.arguments.as_deref(),
+            Self::GetPrompt { arguments, .. } => arguments.as_deref(),
+            Self::Initialize { .. }
+            | Self::Discover
+            | Self::Ping
+            | Self::List(_)
+            | Self::ReadResource { .. }
+            | Self::Subscribe { .. }
+            | Self::Unsubscribe { .. }
+            | Self::Complete(_)
+            | Self::SetLevel
+            | Self::Listen(_)
+            | Self::Task { .. }
+            | Self::Notify(_)
+            | Self::Respond
+            | Self::OpenStream
+            | Self::EndSession => None,
+        }
+    }
 }
 
 /// What the method asks for with these params.

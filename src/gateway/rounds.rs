@@ -48,10 +48,10 @@ fn with_round<T>(
     message: &Message,
     use_it: impl FnOnce(&Round<'_>) -> T,
 ) -> Option<T> {
-    let (name, arguments) = match &message.action {
-        Action::CallTool(call) => (call.name.as_str(), call.arguments.as_deref()),
-        Action::GetPrompt { name, arguments } => (name.as_str(), arguments.as_deref()),
-        Action::ReadResource { uri } => (uri.as_str(), None),
+    let name = match &message.action {
+        Action::CallTool(call) => call.name.as_str(),
+        Action::GetPrompt { name, .. } => name,
+        Action::ReadResource { uri } => uri,
         Action::Initialize { .. }
         | Action::Discover
         | Action::Ping
@@ -67,6 +67,6 @@ fn with_round<T>(
         | Action::OpenStream
         | Action::EndSession => return None,
     };
-    let arguments = arguments.map(canonical_text).transpose().ok()?.unwrap_or_default();
+    let arguments = message.action.arguments().map(canonical_text).transpose().ok()?.unwrap_or_default();
     Some(use_it(&Round { caller, server, method: message.method, name, arguments: &arguments }))
 }

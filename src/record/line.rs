@@ -280,7 +280,7 @@ pub(super) fn intent(intent: &Intent<'_>, macs: &Macs) -> Vec<u8> {
         era: Some(era(message.era)),
         protocol: circumstances.protocol,
         client: circumstances.client.as_ref().map(|(name, _)| cut(name)),
-        args: arguments(&message.action).map(|bytes| macs.of(bytes)),
+        args: message.action.arguments().map(|raw| macs.of(raw.get().as_bytes())),
         rules: &verdict.rules,
         revision: Some(verdict.revision.as_str()),
         candidate: permit.comparison().and_then(Beside::of),
@@ -357,29 +357,6 @@ pub(super) fn body(value: &impl Serialize) -> Vec<u8> {
         out.extend_from_slice(br#"{"kind":"refused","reason":"unwritable"}"#);
     }
     out
-}
-
-/// The exact arguments of an action, where it has any.
-fn arguments(action: &Action) -> Option<&[u8]> {
-    match action {
-        Action::CallTool(call) => call.arguments.as_deref().map(|raw| raw.get().as_bytes()),
-        Action::GetPrompt { arguments, .. } => arguments.as_deref().map(|raw| raw.get().as_bytes()),
-        Action::Initialize { .. }
-        | Action::Discover
-        | Action::Ping
-        | Action::List(_)
-        | Action::ReadResource { .. }
-        | Action::Subscribe { .. }
-        | Action::Unsubscribe { .. }
-        | Action::Complete(_)
-        | Action::SetLevel
-        | Action::Listen(_)
-        | Action::Task { .. }
-        | Action::Notify(_)
-        | Action::Respond
-        | Action::OpenStream
-        | Action::EndSession => None,
-    }
 }
 
 pub(super) fn era(era: Era) -> &'static str {
