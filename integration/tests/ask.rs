@@ -337,13 +337,13 @@ async fn a_server_cannot_take_the_place_of_the_gates_own_tool() {
     let std = Std::before(upstream, |config| config["ask_first"] = json!({}));
     std.gate.house().tenant("a", "roles:\n  reader:\n    - servers: [up]\n      tools: ['*']\n");
     let alice = std.alice();
-    let first = wait::until("the new policy", async || {
-        let page = alice.modern("tools/list", json!({})).await;
-        page.everything().contains("safe").then_some(page)
+    let last = wait::until("the new policy", async || {
+        let page = alice.modern("tools/list", json!({"cursor": "more"})).await;
+        page.everything().contains("list_all_netsuite_invoices").then_some(page)
     })
     .await;
+    let first = alice.modern("tools/list", json!({})).await;
     assert!(!first.everything().contains(OWN), "it stands on the last page only: {first:?}");
-    let last = alice.modern("tools/list", json!({"cursor": "more"})).await;
     assert!(last.everything().contains(OWN) && !last.everything().contains("tell me"), "{last:?}");
     let answer = alice.calls(OWN, json!({"calls": [{"tool": "safe"}, {"tool": OWN}]})).await.result();
     let calls = answer["structuredContent"]["calls"].clone();
