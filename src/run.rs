@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::runtime::Handle;
+use tokio::signal::unix::Signal;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -125,11 +126,12 @@ impl Running {
         Ok(Self { gate, drain, shared, shutdown, tasks, addresses, admin, _policy: policy })
     }
 
-    /// Follows a configuration file: when it changes, or on SIGHUP, the next generation is built from it and swapped in.
-    /// One that is wrong is refused whole, and the old one serves on.
-    pub fn follow(&mut self, file: PathBuf, env: Arc<dyn Env + Send + Sync>) {
-        self.tasks.spawn(reload::pins(Arc::clone(&self.gate), self.shutdown.subscribe()));
-        self.tasks.spawn(reload::config(Arc::clone(&self.gate), file, env, self.shutdown.subscribe()));
+    /// Follows a configuration file: when it changes, or on `hangup` (SIGHUP, caught since the start), the next generation
+    /// is built from it and swapped in. One that is wrong is refused whole, and the old one serves on.
+    pub fn follow(&mut self, file: PathBuf, env: Arc<dyn Env + Send + Sync>, hangup: Signal) {
+        let stop = || self.shutdown.subscribe();
+        self.tasks.spawn(reload::pins(Arc::clone(&self.gate), stop()));
+        self.tasks.spawn(reload::config(Arc::clone(&self.gate), file, env, hangup, stop()));
     }
 
     /// The gate itself.

@@ -15,6 +15,7 @@ use crate::gateway::open::Open;
 use crate::gateway::reply::{must_answer, outcome};
 use crate::gateway::sight::Sight;
 use crate::govern::Slot;
+use crate::name::{ServerName, TenantId};
 use crate::record::metrics::{Held, Lasting};
 use crate::record::{MacStream, Outcome, Status};
 use crate::refusal::Refusal;
@@ -85,6 +86,13 @@ impl Relay {
     #[must_use]
     pub fn is_standing(&self) -> bool {
         self.standing
+    }
+
+    /// The tenant and the server whose account a stream stands on that belongs to no call.
+    #[must_use]
+    pub fn stands_on(&self) -> Option<(TenantId, ServerName)> {
+        let account = || (self.sight.caller.tenant().clone(), self.sight.server.name.clone());
+        self.standing.then(account)
     }
 
     /// The next event for the caller; `None` at the end of the stream.
