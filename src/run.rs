@@ -32,6 +32,9 @@ use crate::secret::Secret;
 /// How often keys, counters and files are looked after.
 const ROUND: Duration = Duration::from_secs(30);
 
+/// How often a gate that cannot sign, for its sealing key is not here, asks for it again.
+const LOCKED_ROUND: Duration = Duration::from_secs(2);
+
 /// A gate that runs.
 pub struct Running {
     gate: Arc<Gate>,
@@ -204,9 +207,10 @@ async fn serve(
 /// Looks after what ages: signing keys, and counters that are full again.
 async fn keep(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
     loop {
+        let rest = if shared.voucher().is_ready() { ROUND } else { LOCKED_ROUND };
         tokio::select! {
             _ = stop.wait_for(|stop| *stop) => return,
-            () = tokio::time::sleep(ROUND) => {}
+            () = tokio::time::sleep(rest) => {}
         }
         shared.govern().tidy();
         if let Err(error) = shared.voucher().maintain(SystemTime::now()).await {

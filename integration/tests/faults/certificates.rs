@@ -59,8 +59,7 @@ async fn a_server_that_cannot_prove_its_name_gets_no_byte_also_when_it_could_bef
     let trusted = TempDir::new().expect("a directory");
     let authorities = trusted.path().join("authorities.pem");
     std::fs::write(&authorities, authority.pem()).expect("writable");
-    let std =
-        Std::before(upstream, |c| c["servers"]["up"]["tls"] = json!({"authorities": authorities}));
+    let std = Std::before(upstream, |c| c["servers"]["up"]["tls"] = json!({"authorities": authorities}));
     let bad = [authority.expired_server(), authority.another_server(), foreign.server("up.test")];
     for wrong in bad {
         shown.now(&good);
@@ -85,12 +84,16 @@ async fn tenants_share_no_connection_to_a_server() {
     }
     let used = |secret: &str| -> Vec<_> {
         let bearer = format!("Bearer {secret}");
-        let own = std.upstream.exchanges().into_iter().filter(|e| e.header("authorization") == [bearer.as_str()]);
+        let own =
+            std.upstream.exchanges().into_iter().filter(|e| e.header("authorization") == [bearer.as_str()]);
         own.map(|e| e.connection).collect()
     };
     let (a, b) = (
         used(portcullis_integration::fixture::UPSTREAM_SECRET_A),
         used(portcullis_integration::fixture::UPSTREAM_SECRET_B),
     );
-    assert!(!a.is_empty() && !b.is_empty() && a.iter().all(|connection| !b.contains(connection)), "{a:?} {b:?}");
+    assert!(
+        !a.is_empty() && !b.is_empty() && a.iter().all(|connection| !b.contains(connection)),
+        "{a:?} {b:?}"
+    );
 }

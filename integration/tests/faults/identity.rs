@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use portcullis_integration::fixture::{AUDIENCE, ROLES, Std, config};
-use portcullis_integration::gate::House;
+use portcullis_integration::fixture::{AUDIENCE, Std};
 use portcullis_integration::issuer::Issuer;
 use portcullis_integration::reply::{Reply, Step};
 use portcullis_integration::upstream::Upstream;
@@ -104,24 +103,22 @@ async fn a_slow_token_is_fetched_once_also_when_the_first_who_needs_it_goes_away
 }
 
 /// F21.
-#[test]
-fn without_its_sealing_key_the_gate_does_not_start_and_makes_none_of_its_own() {
-    let upstream = Upstream::start();
-    let mut config = config(&upstream.url);
-    config["state"]["sealing_key"] = json!({"command": ["cat", "vault.key"]});
-    let house = House::new(&config, &[("a", ROLES), ("b", ROLES)]);
-    house.write("jwks.json", &Issuer::new("https://idp.test", "k").jwks().to_string());
-    let mut sealed = house.run();
-    assert!(!sealed.wait().success());
-    assert!(sealed.output().contains("`cat`"), "{}", sealed.output());
-    assert!(!sealed.output().contains("listening"), "{}", sealed.output());
+#[tokio::test(flavor = "multi_thread")]
+async fn without_its_sealing_key_the_gate_is_not_ready_forwards_nothing_and_makes_no_key_of_its_own() {
+    let std = Std::start_with(|c| c["state"]["sealing_key"] = json!({"command": ["cat", "vault.key"]}));
+    let (status, why) = std.gate.admin("/readyz").await;
+    assert!(status == 503 && why.contains("sealed credentials"), "{status} {why}");
+    let refused = std.alice().calls("safe", json!({})).await;
+    assert!(refused.message().get("result").is_none(), "{refused:?}");
+    assert!(std.upstream.bytes().is_empty());
     let key = "0123456789abcdef".repeat(4);
-    house.write("vault.key", &key);
-    let gate = house.open(1);
-    let kept = std::fs::read_dir(gate.house().path("state")).expect("the state").flatten();
+    std.gate.house().write("vault.key", &key);
+    wait::until("the key", async || (std.gate.admin("/readyz").await.0 == 200).then_some(())).await;
+    assert!(!std.alice().calls("safe", json!({})).await.result().is_null());
+    let kept = std::fs::read_dir(std.gate.house().path("state")).expect("the state").flatten();
     for file in kept.map(|e| e.path()).filter(|p| p.is_file()) {
         let bytes = std::fs::read(&file).expect("a file");
         assert!(!String::from_utf8_lossy(&bytes).contains(&key), "the key is kept in {}", file.display());
     }
-    assert!(!gate.house().path("state/seal.key").exists());
+    assert!(!std.gate.house().path("state/seal.key").exists());
 }

@@ -149,5 +149,6 @@ fn a_hangup_while_the_gate_starts_is_not_its_end_but_a_reload() {
     }
     process.signal("HUP");
     house.write("vault.key", &"0123456789abcdef".repeat(4));
-    process.until("a reload", |lines| lines.iter().any(|l| l.contains("Configuration reloaded")).then_some(()));
+    process
+        .until("a reload", |lines| lines.iter().any(|l| l.contains("Configuration reloaded")).then_some(()));
 }

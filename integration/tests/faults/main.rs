@@ -41,12 +41,18 @@ struct Case {
 
 #[test]
 fn every_fault_has_a_test_or_says_why_not() {
-    let cases: Vec<Case> = serde_json::from_str(include_str!("../../cases/faults.json")).expect("well-formed");
+    let cases: Vec<Case> =
+        serde_json::from_str(include_str!("../../cases/faults.json")).expect("well-formed");
     let ids: BTreeSet<_> = cases.iter().map(|case| &case.id).collect();
     assert_eq!(ids.len(), cases.len(), "an id is there twice");
     for case in &cases {
         assert!(!case.title.is_empty() && !case.holds.is_empty(), "{} says too little", case.id);
-        assert!(!case.drivers.is_empty() || case.later.is_some(), "{}: {} is not played", case.id, case.title);
+        assert!(
+            !case.drivers.is_empty() || case.later.is_some(),
+            "{}: {} is not played",
+            case.id,
+            case.title
+        );
         for driver in &case.drivers {
             let (file, test) = driver.rsplit_once("::").expect("file::test");
             let source = std::fs::read_to_string(repository().join(file)).unwrap_or_default();
@@ -55,7 +61,12 @@ fn every_fault_has_a_test_or_says_why_not() {
     }
     let later: Vec<_> = cases.iter().filter(|case| case.drivers.is_empty()).collect();
     for case in &later {
-        println!("left for later: {}: {} ({})", case.id, case.title, case.later.as_deref().unwrap_or_default());
+        println!(
+            "left for later: {}: {} ({})",
+            case.id,
+            case.title,
+            case.later.as_deref().unwrap_or_default()
+        );
     }
     assert!(later.len() <= LATER, "this list may only shrink");
 }

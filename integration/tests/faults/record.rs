@@ -81,12 +81,17 @@ async fn however_often_it_is_killed_nothing_that_was_answered_is_missing_on_the_
     let verified = std.gate.house().command(&["audit", "verify", "audit"]);
     assert!(verified.status.success(), "{verified:?}");
     let (intents, made) = (std.gate.recorded("intent", "safe"), std.upstream.received("tools/call").len());
-    assert!(intents.len() >= made && made >= answered.load(Ordering::SeqCst), "{made} calls of {} on the record", intents.len());
+    assert!(
+        intents.len() >= made && made >= answered.load(Ordering::SeqCst),
+        "{made} calls of {} on the record",
+        intents.len()
+    );
     let mut ends: BTreeMap<String, usize> = BTreeMap::new();
     for line in std.gate.audit().iter().filter(|l| l["kind"] == "outcome") {
         *ends.entry(line["invocation"].to_string()).or_default() += 1;
     }
-    let open: Vec<_> = intents.iter().filter(|i| ends.get(&i["invocation"].to_string()) != Some(&1)).collect();
+    let open: Vec<_> =
+        intents.iter().filter(|i| ends.get(&i["invocation"].to_string()) != Some(&1)).collect();
     assert!(open.is_empty(), "{} calls have no end, or two: {open:?}", open.len());
 }
 
@@ -103,9 +108,8 @@ async fn a_full_disk_stops_calls_until_there_is_room_and_tears_no_line() {
     let alice = Agent::new(&gate.server("up"), Some(&token));
     let works = |answer: &Answer| answer.message().get("result").is_some();
     assert!(works(&alice.calls("safe", json!({})).await));
-    let disk = PathBuf::from(format!("/proc/{}/root", gate.id())).join(
-        gate.house().path("audit").strip_prefix("/").expect("a whole path"),
-    );
+    let disk = PathBuf::from(format!("/proc/{}/root", gate.id()))
+        .join(gate.house().path("audit").strip_prefix("/").expect("a whole path"));
     // Longer than the disk: the last write of it fails.
     assert!(std::fs::write(disk.join("filler"), vec![0; 2 << 20]).is_err());
     upstream.forget();

@@ -169,13 +169,20 @@ async fn a_server_that_never_stops_saying_that_its_list_changed_makes_no_storm()
     let told = tokio::spawn(async move {
         let mut bytes = 0;
         // It is told at least once, and then no more than it is to know.
-        while let Ok(Ok(Some(part))) = tokio::time::timeout(Duration::from_millis(700), stream.chunk()).await {
+        while let Ok(Ok(Some(part))) = tokio::time::timeout(Duration::from_millis(700), stream.chunk()).await
+        {
             bytes += part.len();
         }
         bytes
     });
     for n in 0..20 {
-        assert!(!alice.legacy("tools/call", json!({"name": "safe", "arguments": {"marker": n.to_string()}})).await.result().is_null());
+        assert!(
+            !alice
+                .legacy("tools/call", json!({"name": "safe", "arguments": {"marker": n.to_string()}}))
+                .await
+                .result()
+                .is_null()
+        );
     }
     let bytes = told.await.expect("it ends");
     assert!(bytes > 0 && bytes < NEWS * 40, "{bytes} bytes of news came through");

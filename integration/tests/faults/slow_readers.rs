@@ -58,14 +58,17 @@ async fn who_does_not_read_an_answer_loses_the_connection_and_holds_no_place() {
     let std = impatient();
     std.alice().sees().await;
     std.upstream.answers_calls(|e| {
-        Reply::json(&json!({"jsonrpc": "2.0", "id": e.message()["id"], "result": text(&"x".repeat(12 << 20))}))
+        Reply::json(
+            &json!({"jsonrpc": "2.0", "id": e.message()["id"], "result": text(&"x".repeat(12 << 20))}),
+        )
     });
     let before = connections(&std).await;
     let unread = asks(&std).await;
     wait::until("the call", async || std.upstream.received("tools/call").pop()).await;
     // The place is free as soon as the server has answered, long before the client has read.
     assert!(!std.alice().calls("safe", json!({})).await.result().is_null());
-    wait::until("the end of its connection", async || (connections(&std).await <= before + 1).then_some(())).await;
+    wait::until("the end of its connection", async || (connections(&std).await <= before + 1).then_some(()))
+        .await;
     drop(unread);
 }
 

@@ -56,7 +56,8 @@ async fn name_server(addresses: &'static [Ipv4Addr], asked: Arc<AtomicUsize>) ->
     });
     let server = NameServerConfig::new(Ipv4Addr::LOCALHOST.into(), true, vec![connection]);
     let config = ResolverConfig::from_parts(None, Vec::new(), vec![server]);
-    let resolver = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default()).build().unwrap();
+    let resolver =
+        TokioResolver::builder_with_config(config, TokioRuntimeProvider::default()).build().unwrap();
     Resolver(Some(Arc::new(resolver)))
 }
 
