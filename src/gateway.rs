@@ -238,6 +238,12 @@ impl Gateway {
         self.config.accounts.get(&key).map(Arc::as_ref)
     }
 
+    /// Whether the tenant has an account at the server.
+    #[must_use]
+    pub fn has_account(&self, account: &(TenantId, ServerName)) -> bool {
+        self.config.accounts.contains_key(account)
+    }
+
     fn endpoint(&self, tenant: &TenantId, server: &Server) -> Result<&Endpoint, Refusal> {
         let own = self.own_endpoints.get(&(tenant.clone(), server.name.clone()));
         own.or_else(|| self.endpoints.get(&server.name)).ok_or(Refusal::Internal)

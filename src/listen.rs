@@ -11,10 +11,14 @@ mod write;
 
 pub use drain::Drain;
 
+use std::future::poll_fn;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::IntoRawFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -27,6 +31,7 @@ use pingora::protocols::http::v2::server::{H2Options, default_h2_options};
 use pingora::server::{Fds, ShutdownWatch};
 use pingora::services::Service as _;
 use pingora::services::listening::Service;
+use rustix::process::{Resource, getrlimit};
 
 use crate::config::Listener;
 use crate::gateway::Gate;
@@ -37,6 +42,10 @@ use crate::refusal::Refusal;
 const BUFFERS: L4BufferSettings = L4BufferSettings { read: Some(4096), write: Some(4096) };
 /// The same under TLS: a record has up to 16 KiB.
 const TLS_BUFFERS: L4BufferSettings = L4BufferSettings { read: Some(17 * 1024), write: Some(4096) };
+
+/// Of the files that the process may open, so many are kept for what is no connection: the audit, the store, the policies,
+/// the admin listener and who asks it for the gate's health.
+const RESERVED_FILES: u64 = 64;
 
 /// A socket that is bound, and how it is to be served.
 #[derive(Debug)]
@@ -110,18 +119,39 @@ struct Edge {
 #[async_trait]
 impl ServerApp for Edge {
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
-        let open = self.open.fetch_add(1, Ordering::Relaxed);
+        let (_open, others) = Open::count(&self.open);
         let gateway = self.app.gate.current();
-        let admitted = open < gateway.config().listen.limits.connections;
+        let admitted = others < gateway.config().listen.limits.connections.min(room());
         let _counted = gateway.shared().connected();
         drop(gateway); // a connection may outlive many generations
-        let left = match admitted {
+        match admitted {
             true => self.app.process_new(stream, shutdown).await,
             false => None,
-        };
-        self.open.fetch_sub(1, Ordering::Relaxed);
-        left
+        }
     }
+}
+
+/// One connection, counted as long as it is open, whatever ends it.
+struct Open<'c>(&'c AtomicUsize);
+
+impl<'c> Open<'c> {
+    /// Counts one more; also says how many others there are.
+    fn count(open: &'c AtomicUsize) -> (Self, usize) {
+        let others = open.fetch_add(1, Ordering::Relaxed);
+        (Self(open), others)
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// How many connections the open files of this process suffice for: each may need a second one, to a server.
+fn room() -> usize {
+    let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from(files.saturating_sub(RESERVED_FILES) / 2).unwrap_or(usize::MAX)
 }
 
 /// One HTTP application over every listener.
@@ -165,6 +195,16 @@ impl App {
     }
 }
 
+/// What the future comes to; `None` where it panics, which costs its own request and no other. By then nothing of it is
+/// left: a call that was open is on the record as abandoned, and nothing was passed on unjudged.
+async fn survived<F: Future>(mut future: Pin<Box<F>>) -> Option<F::Output> {
+    poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
+        Ok(polled) => polled.map(Some),
+        Err(_) => Poll::Ready(None),
+    })
+    .await
+}
+
 /// Marks a connection that has carried a request before.
 struct Reused;
 
@@ -186,8 +226,14 @@ impl HttpServerApp for App {
         session.set_read_timeout(Some(limits.body_timeout));
         session.set_total_drain_timeout(Some(Duration::from_secs(1)));
         // Boxed, so that a stream that stays open for hours does not hold the room that finding its answer took.
-        let answer = Box::pin(request::answer(&gateway, &mut session)).await;
-        let written = write::answer(&mut session, answer, limits, &self.drain).await;
+        let answer = match survived(Box::pin(request::answer(&gateway, &mut session))).await {
+            Some(answer) => answer,
+            None => {
+                session.set_keepalive(None);
+                gateway.turn_away(&Refusal::Internal, request::peer(&session)).await
+            }
+        };
+        let written = write::answer(&mut session, answer, limits, &self.drain, &self.gate).await;
         if written.is_err() {
             return None;
         }
@@ -206,5 +252,27 @@ impl HttpServerApp for App {
 
     fn server_options(&self) -> Option<&HttpServerOptions> {
         Some(&self.options)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_costs_the_request_that_it_happens_in_and_no_other() {
+        let open = AtomicUsize::new(0);
+        let request = |fails: bool| {
+            let open = &open;
+            async move {
+                let (_open, others) = Open::count(open);
+                tokio::task::yield_now().await;
+                assert!(!fails, "a bug");
+                others
+            }
+        };
+        assert_eq!(survived(Box::pin(request(false))).await, Some(0));
+        assert_eq!(survived(Box::pin(request(true))).await, None);
+        assert_eq!(survived(Box::pin(request(false))).await, Some(0), "nothing of it is left");
     }
 }

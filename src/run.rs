@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::runtime::Handle;
+use tokio::signal::unix::Signal;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -30,6 +31,9 @@ use crate::secret::Secret;
 
 /// How often keys, counters and files are looked after.
 const ROUND: Duration = Duration::from_secs(30);
+
+/// How often a gate that cannot sign, for its sealing key is not here, asks for it again.
+const LOCKED_ROUND: Duration = Duration::from_secs(2);
 
 /// A gate that runs.
 pub struct Running {
@@ -125,11 +129,12 @@ impl Running {
         Ok(Self { gate, drain, shared, shutdown, tasks, addresses, admin, _policy: policy })
     }
 
-    /// Follows a configuration file: when it changes, or on SIGHUP, the next generation is built from it and swapped in.
-    /// One that is wrong is refused whole, and the old one serves on.
-    pub fn follow(&mut self, file: PathBuf, env: Arc<dyn Env + Send + Sync>) {
-        self.tasks.spawn(reload::pins(Arc::clone(&self.gate), self.shutdown.subscribe()));
-        self.tasks.spawn(reload::config(Arc::clone(&self.gate), file, env, self.shutdown.subscribe()));
+    /// Follows a configuration file: when it changes, or on `hangup` (SIGHUP, caught since the start), the next generation
+    /// is built from it and swapped in. One that is wrong is refused whole, and the old one serves on.
+    pub fn follow(&mut self, file: PathBuf, env: Arc<dyn Env + Send + Sync>, hangup: Signal) {
+        let stop = || self.shutdown.subscribe();
+        self.tasks.spawn(reload::pins(Arc::clone(&self.gate), stop()));
+        self.tasks.spawn(reload::config(Arc::clone(&self.gate), file, env, hangup, stop()));
     }
 
     /// The gate itself.
@@ -202,9 +207,10 @@ async fn serve(
 /// Looks after what ages: signing keys, and counters that are full again.
 async fn keep(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
     loop {
+        let rest = if shared.voucher().is_ready() { ROUND } else { LOCKED_ROUND };
         tokio::select! {
             _ = stop.wait_for(|stop| *stop) => return,
-            () = tokio::time::sleep(ROUND) => {}
+            () = tokio::time::sleep(rest) => {}
         }
         shared.govern().tidy();
         if let Err(error) = shared.voucher().maintain(SystemTime::now()).await {

@@ -45,6 +45,23 @@ impl Authority {
         self.sign(params, name)
     }
 
+    /// A certificate for another host than the one that tests connect to.
+    #[must_use]
+    pub fn another_server(&self) -> Certificate {
+        let params = CertificateParams::new(vec!["elsewhere.test".into()]).expect("a name");
+        self.sign(params, "elsewhere.test")
+    }
+
+    /// A certificate for 127.0.0.1 that ended long ago.
+    #[must_use]
+    pub fn expired_server(&self) -> Certificate {
+        let mut params = CertificateParams::new(vec!["localhost".into()]).expect("a name");
+        params.subject_alt_names.push(SanType::IpAddress([127, 0, 0, 1].into()));
+        params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2021, 1, 1);
+        self.sign(params, "localhost")
+    }
+
     /// A certificate for a client of this common name. `serial` may be that of another one.
     #[must_use]
     pub fn client(&self, name: &str, serial: u64) -> Certificate {

@@ -115,10 +115,30 @@ impl House {
         text.lines().filter_map(|l| serde_json::from_str(l).ok()).collect()
     }
 
+    /// Starts the gate with a folder on a disk of its own, of this size (as `mount -o size=` has it), and waits until it
+    /// listens; `None` where the system lets nobody mount one. Others see the disk under `/proc/<pid>/root`.
+    #[must_use]
+    pub fn open_on_a_small_disk(self, folder: &str, size: &str) -> Option<Gate> {
+        fs::create_dir_all(self.path(folder)).expect("a writable directory");
+        let mount = format!("mount -t tmpfs -o size={size} disk '{}'", self.path(folder).display());
+        let apart = |then: &str| {
+            let mut command = Command::new("unshare");
+            command.args(["-rm", "sh", "-c", &format!("{mount} && {then}")]);
+            command
+        };
+        apart("true").output().ok().filter(|output| output.status.success())?;
+        let process = self.run_by(apart("exec \"$0\" \"$@\""));
+        Some(self.listens(process, 1))
+    }
+
     /// Starts the gate and waits until it listens on so many addresses.
     #[must_use]
     pub fn open(self, listeners: usize) -> Gate {
-        let mut process = self.run();
+        let process = self.run();
+        self.listens(process, listeners)
+    }
+
+    fn listens(self, mut process: Process, listeners: usize) -> Gate {
         let (addresses, admin) = process.until("its addresses", |lines| listening(lines, listeners));
         let (url, admin_url) = (format!("http://{}", addresses[0]), format!("http://{admin}"));
         Gate { url, addresses, admin_url, house: self, process }
@@ -129,7 +149,12 @@ impl House {
     pub fn run(&self) -> Process {
         // A file that may not grow is an error to the gate, as a full disk is, and not its death.
         let mut command = Command::new("sh");
-        command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]).arg(portcullis()).arg("run");
+        command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]);
+        self.run_by(command)
+    }
+
+    fn run_by(&self, mut command: Command) -> Process {
+        command.arg(portcullis()).arg("run");
         command.arg("--config").arg(self.path("portcullis.yaml")).current_dir(self.directory.path());
         command.env("RUST_BACKTRACE", "1").env("NO_COLOR", "1");
         Process::start("portcullis", command)
@@ -196,6 +221,31 @@ impl Gate {
     #[must_use]
     pub fn id(&self) -> u32 {
         self.process.id()
+    }
+
+    /// Its memory now, in bytes; the peak is counted anew from here.
+    #[must_use]
+    pub fn memory(&self) -> u64 {
+        fs::write(format!("/proc/{}/clear_refs", self.id()), "5").expect("own process");
+        self.status("VmRSS:")
+    }
+
+    /// The most memory that it has used since [`Gate::memory`] was asked last, in bytes.
+    #[must_use]
+    pub fn peak(&self) -> u64 {
+        self.status("VmHWM:")
+    }
+
+    fn status(&self, key: &str) -> u64 {
+        let text = fs::read_to_string(format!("/proc/{}/status", self.id())).expect("it runs");
+        let line = text.lines().find_map(|l| l.strip_prefix(key)).expect("the key");
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
+    }
+
+    /// Changes a limit of the running process, as `prlimit` writes it: `--nofile=256`.
+    pub fn limit(&self, limit: &str) {
+        let set = Command::new("prlimit").args(["--pid", &self.id().to_string(), limit]).status();
+        assert!(set.expect("prlimit runs").success());
     }
 
     /// Asks it to stop (SIGTERM).

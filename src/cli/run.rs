@@ -38,16 +38,17 @@ pub(super) fn runtime(threads: usize) -> Result<tokio::runtime::Runtime, Failure
 
 /// Runs the gate until it is told to stop.
 async fn serve(config: Config, file: PathBuf) -> Result<Exit, Failure> {
+    let mut told = Told::listen()?;
+    let hangup = caught(SignalKind::hangup())?;
     let _telemetry = crate::record::trace::init(&config.telemetry)
         .map_err(|error| Failure::new(error.to_string(), "check `telemetry` in the configuration"))?;
     raise_open_files();
-    let mut told = Told::listen()?;
     let mut running = tokio::select! {
         started = Running::start(config) => started.map_err(not_started)?,
         // A source of policies may let a start wait.
         () = told.wait() => return Ok(Exit::Done),
     };
-    running.follow(file, Arc::new(ProcessEnv));
+    running.follow(file, Arc::new(ProcessEnv), hangup);
     told.wait().await;
     running.stop().await;
     Ok(Exit::Done)
@@ -72,9 +73,6 @@ impl Told {
     /// # Errors
     /// The system lets no signals be caught.
     pub(super) fn listen() -> Result<Self, Failure> {
-        let failed =
-            |error: std::io::Error| Failure::new(format!("no signals can be awaited: {error}"), "try again");
-        let caught = |kind| signal(kind).map_err(failed);
         Ok(Self { terminate: caught(SignalKind::terminate())?, interrupt: caught(SignalKind::interrupt())? })
     }
 
@@ -85,4 +83,9 @@ impl Told {
             _ = self.interrupt.recv() => {}
         }
     }
+}
+
+/// A signal that no longer ends the process, and is not lost before it is waited for.
+fn caught(kind: SignalKind) -> Result<Signal, Failure> {
+    signal(kind).map_err(|error| Failure::new(format!("no signals can be awaited: {error}"), "try again"))
 }

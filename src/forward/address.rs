@@ -125,39 +125,4 @@ fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_tenants_own_url_reaches_public_addresses_only() {
-        let refused = [
-            "127.0.0.1",
-            "10.1.2.3",
-            "172.16.0.1",
-            "192.168.1.1",
-            "169.254.169.254",
-            "100.64.0.1",
-            "0.0.0.0",
-            "224.0.0.1",
-            "255.255.255.255",
-            "198.18.0.1",
-            "::1",
-            "::",
-            "fe80::1",
-            "fc00::1",
-            "fd00::1",
-            "ff02::1",
-            "::ffff:127.0.0.1",
-            "::ffff:10.0.0.1",
-            "64:ff9b::7f00:1",
-            "2002:7f00:1::",
-            "2001:db8::1",
-        ];
-        for address in refused {
-            assert!(!Guard::PublicOnly.admits(address.parse().unwrap()), "{address}");
-        }
-        for address in ["93.184.216.34", "2606:2800:220:1::1", "::ffff:93.184.216.34"] {
-            assert!(Guard::PublicOnly.admits(address.parse().unwrap()), "{address}");
-        }
-    }
-}
+mod tests;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::decode::sse::{Event, Events, message};
-use crate::decode::{Era, Version};
+use crate::decode::sse::{Event, EventTooLarge, Events, message};
+use crate::decode::{Era, Version, reply};
 use crate::forward::{Exchange, Passage, Reply, Wait};
 use crate::gateway::Gateway;
 use crate::gateway::call::Call;
@@ -15,6 +15,7 @@ use crate::gateway::open::Open;
 use crate::gateway::reply::{must_answer, outcome};
 use crate::gateway::sight::Sight;
 use crate::govern::Slot;
+use crate::name::{ServerName, TenantId};
 use crate::record::metrics::{Held, Lasting};
 use crate::record::{MacStream, Outcome, Status};
 use crate::refusal::Refusal;
@@ -31,6 +32,8 @@ pub struct Relay {
     sight: Sight,
     asked: Asked,
     ready: VecDeque<Bytes>,
+    /// What has arrived behind the event that was taken last.
+    behind: Option<Box<Event>>,
     idle: Duration,
     standing: bool,
     ending: Option<Ending>,
@@ -68,6 +71,7 @@ impl Relay {
             sight,
             asked: call.asked(),
             ready: VecDeque::new(),
+            behind: None,
             idle,
             standing,
             ending: None,
@@ -87,13 +91,20 @@ impl Relay {
         self.standing
     }
 
+    /// The tenant and the server whose account a stream stands on that belongs to no call.
+    #[must_use]
+    pub fn stands_on(&self) -> Option<(TenantId, ServerName)> {
+        let account = || (self.sight.caller.tenant().clone(), self.sight.server.name.clone());
+        self.standing.then(account)
+    }
+
     /// The next event for the caller; `None` at the end of the stream.
     pub async fn next(&mut self) -> Option<Bytes> {
         loop {
             if let Some(ready) = self.ready.pop_front() {
                 return Some(ready);
             }
-            match self.events.next_event() {
+            match self.arrived() {
                 Ok(Some(event)) => {
                     let Ok(event) = self.sealed(event) else { return self.break_off(&Refusal::Internal) };
                     if let Some(bytes) = self.pass(&event) {
@@ -142,6 +153,28 @@ impl Relay {
         if !must_answer(self.asked.era) && !self.standing {
             while self.next().await.is_some() {}
         }
+    }
+
+    /// The next event that has arrived. Of those in a row that tell of the same list the last stands for all: a server
+    /// may say a thousand times a second that its list has changed.
+    fn arrived(&mut self) -> Result<Option<Event>, EventTooLarge> {
+        let first = match self.behind.take() {
+            Some(event) => Some(*event),
+            None => self.events.next_event()?,
+        };
+        let Some(mut event) = first else { return Ok(None) };
+        if !tells_of_a_list(&event) {
+            return Ok(Some(event));
+        }
+        // One that is too large is met again when its turn comes.
+        while let Ok(Some(next)) = self.events.next_event() {
+            if (&next.kind, &next.data) != (&event.kind, &event.data) {
+                self.behind = Some(Box::new(next));
+                break;
+            }
+            event = next;
+        }
+        Ok(Some(event))
     }
 
     async fn read(&mut self) -> Result<bool, Refusal> {
@@ -240,4 +273,14 @@ impl Drop for Relay {
             open.close(Outcome { bytes: self.bytes, ..Outcome::bare(Status::Cancelled) });
         }
     }
+}
+
+/// Whether an event says that a list of the server has changed, and nothing else.
+fn tells_of_a_list(event: &Event) -> bool {
+    let Some(data) = &event.data else { return false };
+    // Most events are something else, and are not read twice.
+    if data.len() > 256 || memchr::memmem::find(data, b"list_changed").is_none() {
+        return false;
+    }
+    matches!(reply::read(data), Ok(reply::Reply::Notification { method, .. }) if method.ends_with("/list_changed"))
 }

@@ -9,7 +9,7 @@ use pingora::protocols::http::ServerSession;
 use tokio::sync::watch;
 
 use crate::config::Limits;
-use crate::gateway::Relay;
+use crate::gateway::{Gate, Relay};
 use crate::listen::Drain;
 use crate::listen::drain::Stage;
 use crate::respond::{Answer, Body};
@@ -20,13 +20,14 @@ pub(in crate::listen) async fn answer(
     answer: Answer<Relay>,
     limits: &Limits,
     drain: &Drain,
+    gate: &Gate,
 ) -> Result<(), Box<Error>> {
     let header = header(answer.status, answer.headers)?;
     let bodiless = session.req_header().method == http::Method::HEAD;
     match answer.body {
         Body::Empty => document(session, header, Bytes::new(), bodiless).await,
         Body::Full(bytes) => document(session, header, bytes, bodiless).await,
-        Body::Events(relay) => events(session, header, relay, limits, drain).await,
+        Body::Events(relay) => events(session, header, relay, limits, drain, gate).await,
     }
 }
 
@@ -74,6 +75,7 @@ async fn events(
     mut relay: Box<Relay>,
     limits: &Limits,
     drain: &Drain,
+    gate: &Gate,
 ) -> Result<(), Box<Error>> {
     header.insert_header(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"))?;
     header.insert_header(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"))?;
@@ -83,7 +85,7 @@ async fn events(
     let mut stage = drain.watch();
     let written = async {
         session.write_response_header(Box::new(header)).await?;
-        while let Some(event) = next(session, &mut relay, limits, &mut stage).await? {
+        while let Some(event) = next(session, &mut relay, limits, &mut stage, gate).await? {
             session.write_response_body(event, false).await?;
         }
         session.write_response_body(Bytes::new(), true).await?;
@@ -96,25 +98,32 @@ async fn events(
     written
 }
 
-/// The next event, with comments written while there is none; `None` at the end of the stream.
+/// The next event, with comments written while there is none; `None` at the end of the stream. A stream that belongs to no
+/// call also ends, at the next event or comment, when the configuration no longer has what it was opened by.
 async fn next(
     session: &mut ServerSession,
     relay: &mut Relay,
     limits: &Limits,
     stage: &mut watch::Receiver<Stage>,
+    gate: &Gate,
 ) -> Result<Option<Bytes>, Box<Error>> {
     let over = if relay.is_standing() { Stage::Draining } else { Stage::Over };
+    let stands_on = relay.stands_on();
+    let stays = || stands_on.as_ref().is_none_or(|account| gate.current().has_account(account));
     let event = relay.next();
     tokio::pin!(event);
     loop {
         tokio::select! {
             biased;
-            event = &mut event => return Ok(event),
+            event = &mut event => return Ok(event.filter(|_| stays())),
             () = reached(stage, over) => return Ok(None),
             gone = session.read_body_or_idle(true) => {
                 gone?;
             }
             () = tokio::time::sleep(limits.stream_keepalive) => {
+                if !stays() {
+                    return Ok(None);
+                }
                 session.write_response_body(Bytes::from_static(b":\r\n\r\n"), false).await?;
             }
         }

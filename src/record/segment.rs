@@ -64,7 +64,15 @@ impl Segment {
     }
 
     /// Forces what was appended to the disk.
+    #[cfg(not(test))]
     pub(super) fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    /// As in a build that is shipped, but a test may say how the disk takes it.
+    #[cfg(test)]
+    pub(super) fn sync(&self) -> io::Result<()> {
+        disk::forced(&self.path)?;
         self.file.sync_data()
     }
 
@@ -148,10 +156,42 @@ fn first_of(name: &str) -> Option<u64> {
 #[cfg(test)]
 pub(super) mod disk {
     use std::collections::BTreeMap;
+    use std::io;
     use std::path::{Path, PathBuf};
-    use std::sync::Mutex;
+    use std::sync::{Condvar, Mutex};
 
     static ROOM: Mutex<BTreeMap<PathBuf, usize>> = Mutex::new(BTreeMap::new());
+    static MOOD: Mutex<BTreeMap<PathBuf, Mood>> = Mutex::new(BTreeMap::new());
+    static CHANGED: Condvar = Condvar::new();
+
+    /// How a disk takes it to be forced.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub(crate) enum Mood {
+        /// It refuses.
+        Fails,
+        /// It says nothing until its mood is another one.
+        Hangs,
+    }
+
+    /// The disk under `directory` is of this mood; `None`: of the best.
+    pub(crate) fn mood(directory: &Path, mood: Option<Mood>) {
+        let mut moods = MOOD.lock().unwrap();
+        match mood {
+            Some(mood) => moods.insert(directory.to_owned(), mood),
+            None => moods.remove(directory),
+        };
+        CHANGED.notify_all();
+    }
+
+    pub(super) fn forced(segment: &Path) -> io::Result<()> {
+        let directory = segment.parent().unwrap();
+        let hangs = |moods: &mut BTreeMap<PathBuf, Mood>| moods.get(directory) == Some(&Mood::Hangs);
+        let moods = CHANGED.wait_while(MOOD.lock().unwrap(), hangs).unwrap();
+        match moods.get(directory) {
+            Some(Mood::Fails) => Err(io::Error::other("the disk does not take it")),
+            Some(Mood::Hangs) | None => Ok(()),
+        }
+    }
 
     /// Each write under `directory` stops after `bytes`; `None`: there is room again.
     pub(crate) fn limit(directory: &Path, bytes: Option<usize>) {

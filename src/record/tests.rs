@@ -13,7 +13,7 @@ use crate::decide::{Circumstances, Permit, Subject, Verdict, judged_for_test};
 use crate::decode::{Action, Era, Message, Meta, ToolCall};
 use crate::identify::caller_for_test;
 use crate::name::{Revision, ServerName, ToolName};
-use crate::record::segment::disk;
+use crate::record::segment::disk::{self, Mood};
 
 mod chain;
 mod faults;

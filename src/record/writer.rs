@@ -234,14 +234,15 @@ impl Writer {
         let what = format!("writing had failed; {refused} calls were refused while they waited for it");
         let recovered = Recovered::new(what).losing(lost);
         let kept = std::mem::take(&mut self.kept);
-        let written = self.append(Some(&recovered), &kept).and_then(|()| self.segment.sync());
-        if let Err(error) = written {
+        if let Err(error) = self.append(Some(&recovered), &kept) {
             self.kept = kept;
             return Err(error);
         }
+        // They are on the chain now, whatever comes of the disk: never a second time.
         self.refused = 0;
         self.shared.queue.keeps(0);
         self.shared.health.told(lost);
+        self.segment.sync()?;
         self.shared.health.mend();
         Ok(())
     }

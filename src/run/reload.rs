@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::runtime::Handle;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::Signal;
 use tokio::sync::watch;
 
 use crate::catalogue::Pins;
@@ -64,15 +64,15 @@ fn load_policy(gate: &Gate, runtime: &Handle) {
     }
 }
 
-/// Follows the configuration file, and reads it again on SIGHUP, until `stop` turns true.
+/// Follows the configuration file, and reads it again on each `hangup` (SIGHUP), until `stop` turns true.
 pub(in crate::run) async fn config(
     gate: Arc<Gate>,
     file: PathBuf,
     env: Arc<dyn Env + Send + Sync>,
+    mut hangup: Signal,
     mut stop: watch::Receiver<bool>,
 ) {
     let mut seen = modified(&file);
-    let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
     loop {
         tokio::select! {
             _ = stop.wait_for(|stop| *stop) => return,

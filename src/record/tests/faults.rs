@@ -121,6 +121,51 @@ async fn a_full_disk_refuses_calls_leaves_no_torn_line_and_heals_by_itself() {
 }
 
 #[tokio::test]
+async fn what_was_kept_through_a_fault_is_written_once_though_the_disk_refuses_to_keep_it() {
+    let gate = Gate::new();
+    let record = gate.start();
+    let before = opened(&record).await.unwrap();
+    disk::limit(gate.directory(), Some(40));
+    disk::mood(gate.directory(), Some(Mood::Fails));
+    assert_eq!(opened(&record).await.err(), Some(Refusal::NotRecorded));
+    before.close(Outcome::bare(Status::Ok));
+    disk::limit(gate.directory(), None);
+    // Two attempts that were written and could not be forced to the disk.
+    until(|| gate.kinds().iter().filter(|kind| *kind == "recovered").count() >= 2).await;
+    assert!(record.health().is_err());
+    disk::mood(gate.directory(), None);
+    until(|| record.health().is_ok()).await;
+    record.stop();
+    assert!(gate.verify().is_whole(), "{:?}", gate.verify().findings);
+    assert_eq!(gate.kinds().iter().filter(|kind| *kind == "outcome").count(), 1);
+}
+
+/// A disk that hangs: nothing is acknowledged, nothing is dropped, and all of it is on the chain when it goes on.
+#[tokio::test]
+async fn a_disk_that_hangs_refuses_calls_in_time_and_loses_no_line() {
+    let mut gate = Gate::with(Fsync::Always, 64 << 20);
+    gate.audit.timeout = Duration::from_millis(200);
+    let record = gate.start();
+    let before = opened(&record).await.unwrap();
+    disk::mood(gate.directory(), Some(Mood::Hangs));
+    let began = Instant::now();
+    for _ in 0..3 {
+        assert_eq!(opened(&record).await.err(), Some(Refusal::NotRecorded));
+    }
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    before.close(Outcome::bare(Status::Ok));
+    assert!(record.waiting() > 0 && record.waiting() < 20, "{} lines wait", record.waiting());
+    disk::mood(gate.directory(), None);
+    calls(&record, 1).await;
+    record.stop();
+    let report = gate.verify();
+    assert!(report.is_whole(), "{:?}", report.findings);
+    let count = |kind: &str| gate.kinds().iter().filter(|k| *k == kind).count();
+    // Those three are on the record as calls that were not made.
+    assert_eq!((count("intent"), count("outcome"), report.unfinished), (5, 5, 0));
+}
+
+#[tokio::test]
 async fn a_directory_that_is_gone_refuses_calls_until_it_is_back() {
     let gate = Gate::with(Fsync::Always, 64 << 20);
     let record = gate.start();
