@@ -17,6 +17,7 @@ mod bundle;
 mod cases;
 mod check;
 mod comparison;
+mod conditions;
 mod constraint;
 mod contract;
 mod engine;

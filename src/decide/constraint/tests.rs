@@ -109,8 +109,8 @@ fn the_format_of_a_constraint_is_held_to() {
     for (format, good, wrong) in [
         ("date", "2026-07-28", "28.7.2026"),
         ("date-time", "2026-07-28T10:00:00Z", "2026-07-28"),
+        ("time", "10:00:00Z", "10"),
         ("email", "a@acme.example", "acme"),
-        ("idn-email", "ä@acme.example", "acme"),
         ("hostname", "acme.example", "-acme"),
         ("ipv4", "10.0.0.7", "10.0.0"),
         ("ipv6", "::1", "10.0.0.7"),
@@ -271,7 +271,6 @@ fn arguments() -> Vec<Value> {
     ];
     let mut all = vec![json!({}), json!({"b": {"p": "x"}})];
     for value in values {
-        all.push(json!({"a": value}));
         all.push(json!({"a": value, "b": {"p": "y"}}));
         all.push(json!({"a": value, "b": {"p": "x"}, "c": 1}));
     }
@@ -280,15 +279,15 @@ fn arguments() -> Vec<Value> {
 
 #[test]
 fn the_list_shows_exactly_what_both_the_tool_and_policy_take() {
-    let arguments = arguments();
+    let arguments: Vec<_> = arguments().into_iter().map(|given| (raw(&given), given)).collect();
     for tool in tools() {
         let own = jsonschema::validator_for(&tool).unwrap();
         for limit in limits() {
             let shown = narrowed(&limit, &tool);
             let shows = shown.as_ref().map(|shown| jsonschema::validator_for(shown).unwrap());
             let held = constraints(&limit);
-            for given in &arguments {
-                let takes = own.is_valid(given) && held.hold(Some(&raw(given))).is_ok();
+            for (written, given) in &arguments {
+                let takes = own.is_valid(given) && held.hold(Some(written)).is_ok();
                 let said = shows.as_ref().is_some_and(|shows| shows.is_valid(given));
                 assert_eq!(said, takes, "{given}\nheld to {limit}\nof {tool}\nshown {shown:?}");
             }
