@@ -217,7 +217,7 @@ impl Redaction {
         Some(Item { json: object.finish()?, text: found, lost })
     }
 
-    fn text(&self, said: &std::borrow::Cow<'_, str>) -> Text {
+    fn text(&self, said: &str) -> Text {
         let Some(document) = mask::document(said) else { return Text::Withheld };
         let search = Search { pointers: &self.0, withheld: &[] };
         match search.document(&document) {

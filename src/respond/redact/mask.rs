@@ -1,7 +1,5 @@
 //! Masking what pointers lead to in one document, and in documents that are text within it.
 
-use std::borrow::Cow;
-
 use serde_json::value::RawValue;
 
 use crate::decode::reply::Fields;
@@ -110,7 +108,7 @@ fn below<'p>(pointers: &Rest<'p>, key: &str) -> Rest<'p> {
 
 /// A text that is a JSON document, an object or an array; a bare number or word has no members to point at, but may be
 /// the very value.
-pub(in crate::respond::redact) fn document(text: &Cow<'_, str>) -> Option<Box<RawValue>> {
+pub(in crate::respond::redact) fn document(text: &str) -> Option<Box<RawValue>> {
     let inner: &RawValue = serde_json::from_str(text).ok()?;
     inner.get().starts_with(['{', '[']).then(|| inner.to_owned())
 }
