@@ -20,6 +20,7 @@ acme := {"acme": {
 		"typo": [{"servers": ["netsuite"], "tool": ["list_*"]}],
 		"hollow": [{"servers": ["netsuite"], "tools": []}, {"servers": ["netsuite"], "when": []}, {"servers": ["netsuite"], "redact": "/x"}],
 		"branch": [{"servers": ["netsuite"], "tools": ["list_*"], "when": {"region": "US"}}],
+		"deep": [{"servers": ["netsuite"], "when": {"/filter/region": "caller.region", "/items/*/account": ["a1", "a2"]}}],
 		"owner": [{"servers": ["netsuite"], "tools": ["list_*"], "when": {"owner": "caller.user", "status": ["open", "paid"], "limit": {"maximum": 50}}}],
 	},
 	"deny": [
@@ -132,6 +133,13 @@ test_conditions_of_every_form if {
 		"status": {"enum": ["open", "paid"]},
 		"limit": {"maximum": 50},
 	} with input as ask(["owner"], list_invoices) with data.tenants as acme
+}
+
+test_a_condition_may_stand_within_an_argument if {
+	authz.constraints == {
+		"/filter/region": {"const": "EMEA"},
+		"/items/*/account": {"enum": ["a1", "a2"]},
+	} with input as ask(["deep"], list_invoices) with data.tenants as acme
 }
 
 test_two_conditions_on_one_argument_are_a_choice if {

@@ -17,6 +17,7 @@ mod bundle;
 mod cases;
 mod check;
 mod comparison;
+mod conditions;
 mod constraint;
 mod contract;
 mod engine;
@@ -59,6 +60,7 @@ pub use ask::{Would, WouldNot};
 pub use bundle::CopyError;
 pub use cases::Servers;
 pub use comparison::{Change, Compared, Comparison, Difference, Opinion, Seat, Word};
+pub use constraint::Narrowed;
 pub use engine::Decide;
 pub use explain::{Detail, Explanation, Known, Miss, Outcome, Why};
 pub use names::Names;
@@ -217,10 +219,10 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// A tool's input schema with the constraints in it, so that a model sees what it may give; `None`: unchanged. All
-    /// else in it stays byte for byte.
+    /// A tool's input schema with the constraints in it, so that a model sees what it may give. All else in it stays byte
+    /// for byte. `None`: the tool has no schema.
     #[must_use]
-    pub fn narrow(&self, input_schema: &RawValue) -> Option<Box<RawValue>> {
+    pub fn narrow(&self, input_schema: Option<&RawValue>) -> Narrowed {
         self.constraints.narrow(input_schema)
     }
 }

@@ -12,6 +12,7 @@ from typing import Any
 import uvicorn
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.types import Completion, ToolAnnotations
+from pydantic import BaseModel
 
 from recording import CLAIMS, Recording
 
@@ -85,6 +86,21 @@ def secret_echo(ctx: Context) -> str:
 def employees() -> dict[str, Any]:
     """The employees with their salaries."""
     return {"employees": [{"name": "Ada", "salary": 100}, {"name": "Grace", "salary": 200}]}
+
+
+class Employee(BaseModel):
+    name: str
+    salary: int
+
+
+class Payroll(BaseModel):
+    employees: list[Employee]
+
+
+@server.tool()
+def payroll() -> Payroll:
+    """The same with an output schema that calls a salary a number."""
+    return Payroll.model_validate(employees())
 
 
 @server.tool()

@@ -46,6 +46,15 @@ function tools(server) {
     tool('employees', 'The employees with their salaries.', {}, () =>
         structured({ employees: [{ name: 'Ada', salary: 100 }, { name: 'Grace', salary: 200 }] })
     );
+    server.registerTool(
+        'payroll',
+        {
+            description: 'The same with an output schema that calls a salary a number.',
+            inputSchema: z.object({}),
+            outputSchema: z.object({ employees: z.array(z.object({ name: z.string(), salary: z.number() })) }),
+        },
+        () => structured({ employees: [{ name: 'Ada', salary: 100 }, { name: 'Grace', salary: 200 }] })
+    );
     tool('whoami', 'What the server saw of its caller.', {}, (_, ctx) => text(JSON.stringify(seen(ctx.http.req.headers))));
 }
 

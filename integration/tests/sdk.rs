@@ -14,7 +14,7 @@ roles:
       resources: ["file:///pub/*"]
       prompts: [hello]
     - servers: [sample]
-      tools: [employees]
+      tools: [employees, payroll]
       redact: ["/employees/*/salary"]
     - servers: [sample]
       tools: [list_all_netsuite_invoices]
@@ -38,6 +38,7 @@ fn steps() -> Value {
         {"do": "call_tool", "name": "list_all_netsuite_invoices", "arguments": {"region": "EMEA"}},
         {"do": "call_tool", "name": "progress", "arguments": {"n": 3}},
         {"do": "call_tool", "name": "employees"},
+        {"do": "call_tool", "name": "payroll"},
         {"do": "list_resources"},
         {"do": "read_resource", "uri": "file:///pub/a"},
         {"do": "read_resource", "uri": "file:///secret"},
@@ -106,14 +107,21 @@ fn check(mode: Mode, seen: &Seen) {
     assert_eq!(seen.ok(6)["progress"].as_array().expect("progress").len(), 3);
     let salary = &seen.ok(7)["structuredContent"]["employees"][0]["salary"];
     assert!(salary != 100 && !seen.ok(7)["content"].to_string().contains("100"), "{}", seen.ok(7));
-    assert_eq!(names(8, "resources", "uri"), ["file:///pub/a"]);
-    assert_eq!(seen.ok(9)["contents"][0]["text"], "public a");
-    assert!(matches!(seen.error(10)["code"].as_i64(), Some(-32602 | -32002)));
-    assert_eq!(names(11, "prompts", "name"), ["hello"]);
-    assert!(seen.ok(12)["messages"][0].to_string().contains("Ada"));
-    assert!(seen.error(13)["code"].is_i64());
-    assert_eq!(seen.ok(14)["completion"]["values"], json!(["Ada", "Alan"]));
-    assert!(seen.error(15)["code"].is_i64());
+    // Its clients hold the result to the output schema of the list.
+    assert_eq!(
+        seen.ok(8)["structuredContent"]["employees"][0],
+        json!({"name": "Ada", "salary": "[redacted]"}),
+        "{}",
+        seen.ok(8)
+    );
+    assert_eq!(names(9, "resources", "uri"), ["file:///pub/a"]);
+    assert_eq!(seen.ok(10)["contents"][0]["text"], "public a");
+    assert!(matches!(seen.error(11)["code"].as_i64(), Some(-32602 | -32002)));
+    assert_eq!(names(12, "prompts", "name"), ["hello"]);
+    assert!(seen.ok(13)["messages"][0].to_string().contains("Ada"));
+    assert!(seen.error(14)["code"].is_i64());
+    assert_eq!(seen.ok(15)["completion"]["values"], json!(["Ada", "Alan"]));
+    assert!(seen.error(16)["code"].is_i64());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,17 +2,29 @@
 //!
 //! # Why an absent argument is refused
 //! What a server does without an argument is the server's choice, and often "all of them". A constrained argument must
-//! therefore be given, and the list says so in `required`. An argument whose name differs by case only is refused too:
-//! some servers would read it.
+//! therefore be given, and the list says so in `required`; so must one within another, and an array whose elements are
+//! constrained must have one. An argument whose name differs by case only is refused too: some servers would read it.
+
+mod merge;
+mod narrow;
+mod place;
+mod references;
+mod schema;
+
+#[cfg(test)]
+mod tests;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use jsonschema::{PatternOptions, Validator};
+use serde_json::Value;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
 
+use crate::decide::constraint::place::{Place, Step};
 use crate::refusal::Refusal;
+
+pub use narrow::Narrowed;
 
 /// The constraints of a verdict.
 #[derive(Debug, Default)]
@@ -21,7 +33,9 @@ pub(in crate::decide) struct Constraints(Vec<Constraint>);
 /// One argument's constraint.
 #[derive(Debug)]
 struct Constraint {
+    /// As policy wrote it.
     argument: String,
+    place: Place,
     schema: Value,
     test: Test,
 }
@@ -42,9 +56,6 @@ pub(in crate::decide) struct BadConstraint {
     argument: String,
     why: String,
 }
-
-/// What an argument is called in the list's schema.
-type Members<'a> = Vec<(String, Cow<'a, RawValue>)>;
 
 impl Constraints {
     /// Readies schemas. A reference must stay within its schema: nothing is ever fetched.
@@ -71,15 +82,18 @@ impl Constraints {
         if self.is_empty() {
             return Ok(());
         }
-        let text = arguments.map_or("{}", RawValue::get);
-        let given: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_str(text)
-            .map_err(|_| Refusal::BadParams("`arguments` must be an object".to_owned()))?;
-        self.0.iter().try_for_each(|constraint| constraint.hold(&given))
+        let nothing = RawValue::NULL;
+        let arguments = arguments.unwrap_or(nothing);
+        self.0.iter().try_for_each(|constraint| constraint.hold(arguments))
     }
 }
 
 impl Constraint {
     fn ready(argument: String, schema: Value) -> Result<Self, BadConstraint> {
+        let place = match Place::parse(&argument) {
+            Ok(place) => place,
+            Err(why) => return Err(BadConstraint { argument, why }),
+        };
         let test = match plain(&schema) {
             Some(choice) => Test::OneOf(choice),
             None => match validator(&schema) {
@@ -87,25 +101,61 @@ impl Constraint {
                 Err(why) => return Err(BadConstraint { argument, why }),
             },
         };
-        Ok(Self { argument, schema, test })
+        Ok(Self { argument, place, schema, test })
     }
 
-    fn hold(&self, given: &BTreeMap<Cow<'_, str>, &RawValue>) -> Result<(), Refusal> {
-        let Some(raw) = given.get(self.argument.as_str()) else {
-            return Err(self.refusal(format!("it must be given, and {}", self.must())));
-        };
-        let folded = fold(&self.argument);
-        if let Some(twin) = given.keys().find(|name| **name != self.argument && fold(name) == folded) {
-            return Err(self.refusal(format!("`{twin}` beside it could be taken for it; leave that out")));
+    fn hold(&self, arguments: &RawValue) -> Result<(), Refusal> {
+        match arguments.get().trim_start().starts_with('{') || arguments.get() == "null" {
+            true => self.walk(arguments, "", self.place.steps()),
+            false => Err(Refusal::BadParams("`arguments` must be an object".to_owned())),
         }
+    }
+
+    /// Follows `steps` down from the value at `at`.
+    fn walk(&self, value: &RawValue, at: &str, steps: &[Step]) -> Result<(), Refusal> {
+        match steps.split_first() {
+            None => self.test(value, at),
+            Some((Step::Member(name), rest)) => self.member(value, at, name, rest),
+            Some((Step::Each, rest)) => {
+                let Ok(items) = serde_json::from_str::<Vec<&RawValue>>(value.get()) else {
+                    return Err(self.refusal(at, "must be an array".to_owned()));
+                };
+                if items.is_empty() {
+                    return Err(self.refusal(at, "must not be empty".to_owned()));
+                }
+                let mut items = items.iter().enumerate();
+                items.try_for_each(|(i, item)| self.walk(item, &format!("{at}/{i}"), rest))
+            }
+        }
+    }
+
+    fn member(&self, object: &RawValue, at: &str, name: &str, rest: &[Step]) -> Result<(), Refusal> {
+        let below = place::below(at, name);
+        let text = if at.is_empty() && object.get() == "null" { "{}" } else { object.get() };
+        let Ok(given) = serde_json::from_str::<BTreeMap<Cow<'_, str>, &RawValue>>(text) else {
+            return Err(self.refusal(at, "must be an object".to_owned()));
+        };
+        let Some(value) = given.get(name) else {
+            let absent = rest.iter().fold(below, |at, step| step.onto(&at));
+            return Err(self.refusal(&absent, format!("it must be given, and {}", self.must())));
+        };
+        let folded = fold(name);
+        if let Some(twin) = given.keys().find(|other| **other != *name && fold(other) == folded) {
+            let why = format!("`{twin}` beside it could be taken for it; leave that out");
+            return Err(self.refusal(&below, why));
+        }
+        self.walk(value, &below, rest)
+    }
+
+    fn test(&self, raw: &RawValue, at: &str) -> Result<(), Refusal> {
         let value: Value =
-            serde_json::from_str(raw.get()).map_err(|_| self.refusal("it cannot be read".to_owned()))?;
+            serde_json::from_str(raw.get()).map_err(|_| self.refusal(at, "it cannot be read".to_owned()))?;
         match &self.test {
             Test::OneOf(choice) if choice.contains(&value) => Ok(()),
-            Test::OneOf(_) => Err(self.refusal(self.must())),
+            Test::OneOf(_) => Err(self.refusal(at, self.must())),
             Test::Schema(validator) => match validator.validate(&value) {
                 Ok(()) => Ok(()),
-                Err(error) => Err(self.refusal(error.masked_with("the value").to_string())),
+                Err(error) => Err(self.refusal(at, error.masked_with("the value").to_string())),
             },
         }
     }
@@ -122,8 +172,10 @@ impl Constraint {
         }
     }
 
-    fn refusal(&self, message: String) -> Refusal {
-        Refusal::Constrained { argument: self.argument.clone(), message }
+    /// `at`: the place that is not as it must be; an argument of the top level goes by its name.
+    fn refusal(&self, at: &str, message: String) -> Refusal {
+        let argument = if self.place.is_written() { at } else { &self.argument };
+        Refusal::Constrained { argument: argument.to_owned(), message }
     }
 }
 
@@ -150,8 +202,8 @@ fn validator(schema: &Value) -> Result<Validator, String> {
     if !schema.is_object() && !schema.is_boolean() {
         return Err("is not a JSON Schema: it must be an object".to_owned());
     }
-    if let Some(name) = foreign(schema) {
-        return Err(format!("leads out of its schema: `{name}` may only begin with `#`"));
+    if let Some(name) = references::foreign(schema) {
+        return Err(format!("leads out of its schema: `{name}` may only be `#` or begin with `#/`"));
     }
     jsonschema::options()
         .offline()
@@ -160,140 +212,4 @@ fn validator(schema: &Value) -> Result<Validator, String> {
         .should_ignore_unknown_formats(false)
         .build(schema)
         .map_err(|e| format!("is not a JSON Schema: {e}"))
-}
-
-/// A member that leads out of its schema, or moves what its references stand on.
-fn foreign(schema: &Value) -> Option<&str> {
-    match schema {
-        Value::Object(members) => members.iter().find_map(|(name, value)| match (name.as_str(), value) {
-            ("$ref" | "$dynamicRef" | "$recursiveRef", Value::String(to)) if to.starts_with('#') => None,
-            ("$ref" | "$dynamicRef" | "$recursiveRef", Value::String(_)) => Some(name.as_str()),
-            ("$id" | "id", Value::String(_)) => Some(name.as_str()),
-            (_, inner) => foreign(inner),
-        }),
-        Value::Array(items) => items.iter().find_map(foreign),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
-    }
-}
-
-// --- the list ---
-
-impl Constraints {
-    /// The tool's input schema with the constraints in it; `None`: unchanged. What they do not touch stays as it was
-    /// written, byte for byte.
-    pub(in crate::decide) fn narrow(&self, input_schema: &RawValue) -> Option<Box<RawValue>> {
-        if self.is_empty() {
-            return None;
-        }
-        let mut schema: Members<'_> = members(input_schema)?;
-        let mut properties = member(&schema, "properties").and_then(members).unwrap_or_default();
-        for constraint in &self.0 {
-            let narrowed = constraint.narrow(member(&properties, &constraint.argument));
-            set(&mut properties, &constraint.argument, raw(&narrowed)?);
-        }
-        let required = self.required(member(&schema, "required"));
-        let properties = write(&properties)?;
-        set(&mut schema, "properties", properties);
-        set(&mut schema, "required", raw(&required)?);
-        write(&schema)
-    }
-
-    fn required(&self, there: Option<&RawValue>) -> Value {
-        let mut names: Vec<Value> =
-            there.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
-        for constraint in &self.0 {
-            if !names.iter().any(|name| name == &constraint.argument) {
-                names.push(Value::String(constraint.argument.clone()));
-            }
-        }
-        Value::Array(names)
-    }
-}
-
-impl Constraint {
-    /// The property and the constraint in one: its description and whatever else is kept, what the constraint says
-    /// stands beside it, and what both say holds twice.
-    fn narrow(&self, property: Option<&RawValue>) -> Value {
-        let there: Option<Value> = property.and_then(|raw| serde_json::from_str(raw.get()).ok());
-        let (Some(Value::Object(mut property)), Value::Object(constraint)) = (there, &self.schema) else {
-            return self.schema.clone();
-        };
-        if matches!(self.test, Test::OneOf(_)) {
-            for name in ["const", "enum", "default", "examples"] {
-                property.remove(name);
-            }
-        }
-        let mut also = Map::new();
-        for (name, value) in constraint {
-            match property.get(name) {
-                None => {
-                    property.insert(name.clone(), value.clone());
-                }
-                Some(_) if name == "description" || name == "title" => {}
-                Some(same) if same == value => {}
-                Some(_) => {
-                    also.insert(name.clone(), value.clone());
-                }
-            }
-        }
-        if !also.is_empty() {
-            let all = property.entry("allOf").or_insert_with(|| Value::Array(Vec::new()));
-            if let Value::Array(all) = all {
-                all.push(Value::Object(also));
-            }
-        }
-        Value::Object(property)
-    }
-}
-
-/// The members of an object in their order, each as it was written.
-fn members(raw: &RawValue) -> Option<Members<'_>> {
-    struct Ordered;
-    impl<'de> serde::de::Visitor<'de> for Ordered {
-        type Value = Vec<(String, &'de RawValue)>;
-
-        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            f.write_str("an object")
-        }
-
-        fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-            let mut members = Vec::new();
-            while let Some(member) = map.next_entry::<String, &'de RawValue>()? {
-                members.push(member);
-            }
-            Ok(members)
-        }
-    }
-    let mut reader = serde_json::Deserializer::from_str(raw.get());
-    let members = serde::Deserializer::deserialize_map(&mut reader, Ordered).ok()?;
-    Some(members.into_iter().map(|(name, raw)| (name, Cow::Borrowed(raw))).collect())
-}
-
-fn member<'a>(members: &'a Members<'_>, name: &str) -> Option<&'a RawValue> {
-    members.iter().find(|(other, _)| other == name).map(|(_, raw)| &**raw)
-}
-
-fn set<'a>(members: &mut Members<'a>, name: &str, value: Box<RawValue>) {
-    match members.iter_mut().find(|(other, _)| other == name) {
-        Some((_, there)) => *there = Cow::Owned(value),
-        None => members.push((name.to_owned(), Cow::Owned(value))),
-    }
-}
-
-fn write(members: &Members<'_>) -> Option<Box<RawValue>> {
-    let mut text = String::from("{");
-    for (i, (name, value)) in members.iter().enumerate() {
-        if i > 0 {
-            text.push(',');
-        }
-        text.push_str(&serde_json::to_string(name).ok()?);
-        text.push(':');
-        text.push_str(value.get());
-    }
-    text.push('}');
-    RawValue::from_string(text).ok()
-}
-
-fn raw(value: &Value) -> Option<Box<RawValue>> {
-    serde_json::value::to_raw_value(value).ok()
 }

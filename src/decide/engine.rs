@@ -12,6 +12,7 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use crate::config::{Policy, Rates, Server};
 use crate::decide::allowance::Purse;
 use crate::decide::bundle::{self, Bundle, CopyError};
+use crate::decide::conditions;
 use crate::decide::constraint::Constraints;
 use crate::decide::contract::{Field, Reads};
 use crate::decide::reads::ReadSet;
@@ -91,7 +92,8 @@ impl Decide {
             problems.extend(serving.iter().flat_map(reads::check));
             return Err(sorted(problems));
         }
-        let (defined, found) = check::check(&bundle, &serving, &tests);
+        let (defined, mut found) = check::check(&bundle, &serving, &tests);
+        found.extend(conditions::check(&bundle));
         if !found.is_empty() {
             return Err(sorted(found));
         }

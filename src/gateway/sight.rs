@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use crate::catalogue::{Edition, Listed, Page, Pins, Tool};
 use crate::config::Server;
-use crate::decide::{self, Circumstances, Comparison, Panel, Question, Rollout, Subject};
+use crate::decide::{self, Circumstances, Comparison, Narrowed, Panel, Question, Rollout, Subject};
 use crate::decode::{Era, Message, splice};
 use crate::gateway::beside::Differing;
 use crate::gateway::build::Shared;
@@ -102,9 +102,17 @@ impl list::Sight for Sight {
                 differing.note(&self.shared, &listed.tool, &seen, &comparison);
             }
             let decide::Sight::Shown(verdict) = seen else { return None };
-            match listed.input_schema.as_deref().and_then(|schema| verdict.narrow(schema)) {
-                None => Some(Cow::Borrowed(*text)),
-                Some(schema) => narrowed(text, &schema),
+            let narrowed = match verdict.narrow(listed.input_schema.as_deref()) {
+                Narrowed::AsIs => Cow::Borrowed(*text),
+                Narrowed::To(schema) => with_schema(text, "inputSchema", &schema)?,
+                Narrowed::Unusable => {
+                    tracing::debug!(tool = %listed.tool.name, "Not listed: no arguments fit both its schema and policy");
+                    return None;
+                }
+            };
+            match Redaction::of(&verdict.redact) {
+                None => Some(narrowed),
+                Some(redaction) => masked_output(narrowed, &redaction),
             }
         };
         let own = self.own.as_ref().filter(|_| page.last).and_then(|own| own_tool(own.as_str()));
@@ -155,8 +163,21 @@ impl list::Sight for Sight {
     }
 }
 
-/// The tool with its schema narrowed by what policy allows this caller.
-fn narrowed<'a>(tool: &RawValue, schema: &RawValue) -> Option<Cow<'a, RawValue>> {
-    let bytes = crate::decode::splice::set(tool.get().as_bytes(), &["inputSchema"], schema).ok()?;
+/// The tool with another schema.
+fn with_schema<'a>(tool: &RawValue, member: &str, schema: &RawValue) -> Option<Cow<'a, RawValue>> {
+    let bytes = splice::set(tool.get().as_bytes(), &[member], schema).ok()?;
+    RawValue::from_string(String::from_utf8(bytes).ok()?).ok().map(Cow::Owned)
+}
+
+/// The tool with an output schema that its results fit when they are masked, or with none.
+fn masked_output<'a>(tool: Cow<'a, RawValue>, redaction: &Redaction) -> Option<Cow<'a, RawValue>> {
+    const MEMBER: &str = "outputSchema";
+    let bytes = tool.get().as_bytes();
+    let Some(schema) = splice::get(bytes, &[MEMBER]).ok()? else { return Some(tool) };
+    let schema = RawValue::from_string(schema.to_owned()).ok()?;
+    if let Some(schema) = redaction.output_schema(&schema) {
+        return with_schema(&tool, MEMBER, &schema);
+    }
+    let bytes = splice::remove(bytes, &[MEMBER]).ok()??;
     RawValue::from_string(String::from_utf8(bytes).ok()?).ok().map(Cow::Owned)
 }

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use crate::credential::Lease;
 use crate::decide::Permit;
 use crate::decode::reply::{self, Fields, Outcome, Reply};
-use crate::decode::{Action, Era, ListKind, RequestId, TaskVerb, Version, splice};
+use crate::decode::{Action, Era, ListKind, RequestId, Version, splice};
 use crate::respond::list::{Listed, Sight};
 use crate::respond::redact::Redaction;
 
@@ -109,8 +109,8 @@ impl Filter {
                 }
                 _ => Judged::dropped("it answers another request"),
             },
-            Ok(Reply::Request { id, method, .. }) => match sight.request(&method) {
-                true => Judged { asks: Some(id), ..Judged::passing(Passed::AsIs) },
+            Ok(Reply::Request { id, method, params }) => match sight.request(&method) {
+                true => self.request(data, id, &method, params),
                 false => Judged::dropped("policy refuses this request of the server"),
             },
             Ok(Reply::Notification { method, params }) => self.notification(data, &method, params, sight),
@@ -119,8 +119,9 @@ impl Filter {
 
     fn response(&self, data: &[u8], outcome: Outcome<'_>, sight: &impl Sight) -> Judged {
         let result = match outcome {
-            Outcome::Error { code, .. } => {
-                return Judged { ending: Some(Ending::Error(code)), ..Judged::passing(Passed::AsIs) };
+            Outcome::Error { code, raw, .. } => {
+                let passed = self.error(data, raw);
+                return Judged { ending: Some(Ending::Error(code)), ..Judged::passing(passed) };
             }
             Outcome::Result(result) => result,
         };
@@ -142,6 +143,25 @@ impl Filter {
             _ => {}
         }
         judged
+    }
+
+    fn error(&self, data: &[u8], error: &RawValue) -> Passed {
+        let Some(redaction) = &self.redaction else { return Passed::AsIs };
+        match redaction.error(error) {
+            Some(masked) => with_result(data, error, masked.get()),
+            None => Passed::Dropped("its error cannot be redacted"),
+        }
+    }
+
+    fn request(&self, data: &[u8], id: RequestId, method: &str, params: Option<&RawValue>) -> Judged {
+        let passed = match (&self.redaction, params) {
+            (Some(redaction), Some(params)) => match redaction.request(method, params) {
+                Some(masked) => with_result(data, params, masked.get()),
+                None => return Judged::dropped("its request cannot be redacted"),
+            },
+            (Some(_), None) | (None, _) => Passed::AsIs,
+        };
+        Judged { asks: Some(id), ..Judged::passing(passed) }
     }
 
     fn result(&self, data: &[u8], result: &RawValue, fields: &Fields<'_>, sight: &impl Sight) -> Passed {
@@ -177,21 +197,21 @@ impl Filter {
     /// The result as the caller may have it; `None`: as it is.
     fn changed(&self, result: &RawValue) -> Result<Option<Box<RawValue>>, &'static str> {
         match &self.permit.message().action {
-            Action::CallTool(_)
-            | Action::GetPrompt { .. }
-            | Action::Task { verb: TaskVerb::Get | TaskVerb::Result, .. } => self.redacted(result),
-            Action::ReadResource { .. } | Action::Discover => self
+            Action::CallTool(_) | Action::GetPrompt { .. } | Action::Complete(_) | Action::Task { .. } => {
+                self.redacted(result)
+            }
+            Action::ReadResource { .. } => self
                 .redacted(result)
                 .map(|redacted| private(redacted.as_deref().unwrap_or(result)).or(redacted)),
+            // What a server says of itself is no result of a call.
+            Action::Discover => Ok(private(result)),
             Action::Initialize { .. }
             | Action::Ping
             | Action::List(_)
             | Action::Subscribe { .. }
             | Action::Unsubscribe { .. }
-            | Action::Complete(_)
             | Action::SetLevel
             | Action::Listen(_)
-            | Action::Task { verb: TaskVerb::Update | TaskVerb::Cancel, .. }
             | Action::Notify(_)
             | Action::Respond
             | Action::OpenStream
@@ -232,9 +252,12 @@ impl Filter {
             "notifications/progress"
             | "notifications/message"
             | "notifications/cancelled"
-            | "notifications/resources/list_changed"
+            | "notifications/elicitation/complete" => {
+                let told = |redaction: &Redaction, params: &RawValue| redaction.notification(method, params);
+                return told_of(data, params, self.redaction.as_ref(), told);
+            }
+            "notifications/resources/list_changed"
             | "notifications/prompts/list_changed"
-            | "notifications/elicitation/complete"
             | "notifications/subscriptions/acknowledged" => true,
             "notifications/tools/list_changed" => {
                 sight.tools_changed();
@@ -243,7 +266,7 @@ impl Filter {
             "notifications/resources/updated" => named("uri").is_some_and(|uri| sight.resource(&uri)),
             "notifications/tasks" | "notifications/tasks/status" => {
                 return match named("taskId").and_then(|id| sight.task_redaction(&id)) {
-                    Some(redaction) => task_update(data, params, redaction.as_ref()),
+                    Some(redaction) => told_of(data, params, redaction.as_ref(), Redaction::result),
                     None => Judged::dropped("it tells of another caller's task"),
                 };
             }
@@ -256,10 +279,10 @@ impl Filter {
     }
 }
 
-/// The message with another result.
+/// The message with another result, error or params.
 fn with_result(data: &[u8], result: &RawValue, new: &str) -> Passed {
     splice::put(data, result, new)
-        .map_or(Passed::Dropped("its result cannot be replaced"), |bytes| Passed::Changed(bytes.into()))
+        .map_or(Passed::Dropped("a part of it cannot be replaced"), |bytes| Passed::Changed(bytes.into()))
 }
 
 fn ended(fields: &Fields<'_>) -> Ending {
@@ -279,13 +302,17 @@ fn private(result: &RawValue) -> Option<Box<RawValue>> {
     RawValue::from_string(String::from_utf8(private).ok()?).ok()
 }
 
-/// A notification that may carry the whole result of a task.
-fn task_update(data: &[u8], params: Option<&RawValue>, redaction: Option<&Redaction>) -> Judged {
+/// A notification with its params as `told` lets them pass.
+fn told_of(
+    data: &[u8],
+    params: Option<&RawValue>,
+    redaction: Option<&Redaction>,
+    told: impl Fn(&Redaction, &RawValue) -> Option<Box<RawValue>>,
+) -> Judged {
     let (Some(redaction), Some(params)) = (redaction, params) else { return Judged::passing(Passed::AsIs) };
-    let masked = redaction.result(params).and_then(|masked| splice::set(data, &["params"], &masked).ok());
-    match masked {
-        Some(bytes) => Judged::passing(Passed::Changed(bytes.into())),
-        None => Judged::dropped("its result cannot be redacted"),
+    match told(redaction, params) {
+        Some(masked) => Judged::passing(with_result(data, params, masked.get())),
+        None => Judged::dropped("it cannot be redacted"),
     }
 }
 

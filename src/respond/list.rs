@@ -100,6 +100,15 @@ fn kept<'a>(kind: ListKind, page: &Page<'a>, sight: &impl Sight) -> Vec<Cow<'a, 
         ListKind::Resources => visible("uri", &|uri| sight.resource(uri)),
         ListKind::Templates => visible("uriTemplate", &|uri| sight.resource(uri)),
         ListKind::Prompts => visible("name", &|name| sight.prompt(name)),
-        ListKind::Tasks => visible("taskId", &|id| sight.task_redaction(id).is_some()),
+        ListKind::Tasks => page.tools.iter().copied().filter_map(|task| own_task(task, sight)).collect(),
+    }
+}
+
+/// A task of the caller's, without the words that its redaction does not let pass.
+fn own_task<'a>(task: &'a RawValue, sight: &impl Sight) -> Option<Cow<'a, RawValue>> {
+    let id = Fields::read(task).ok()?.text("taskId").ok()??;
+    match sight.task_redaction(&id)? {
+        None => Some(Cow::Borrowed(task)),
+        Some(redaction) => redaction.task(task).map(Cow::Owned),
     }
 }

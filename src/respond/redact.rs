@@ -2,18 +2,30 @@
 //!
 //! # Why withhold
 //! Where policy demands a redaction and the content cannot be searched (binary, text that is not JSON), passing it would
-//! be a guess. It is withheld, and the place says so.
+//! be a guess. It is withheld, and the place says so. A result that cannot be given in part is given as an error.
+//!
+//! # Why text and structure are compared
+//! The text of a result is mostly its `structuredContent` once more, but not always in the same form: an SDK may put it
+//! into `{"result": …}`, or give each element a text of its own. Where one of both has something to mask and the other
+//! has not, the other is not taken to be clean.
 
-use std::borrow::Cow;
+mod beside;
+mod mask;
+mod output;
+
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
 use crate::decode::reply::Fields;
 use crate::respond::raw::{Object, array, elements, quoted, text};
+use crate::respond::redact::mask::Search;
 
-const MASK: &str = "\"[redacted]\"";
 const WITHHELD: &str = "[withheld: policy demands a redaction that cannot be made here]";
+const NO_RESULT: &str = "[withheld: policy demands a redaction that cannot be made in this result]";
 
 /// A JSON Pointer (RFC 6901) whose segments may be `*`, any member or element.
 #[derive(Debug, Clone)]
@@ -23,37 +35,114 @@ struct Pointer(Vec<String>);
 #[derive(Debug, Clone)]
 pub(crate) struct Redaction(Vec<Pointer>);
 
+/// What became of a text.
+enum Text {
+    /// Nothing in it is to be masked.
+    Clean,
+    /// As it may pass.
+    Masked(Box<RawValue>),
+    /// It cannot be searched.
+    Withheld,
+}
+
+/// One item of content, as it may pass.
+struct Item {
+    json: Box<RawValue>,
+    text: Text,
+    /// The text that was withheld.
+    lost: Option<String>,
+}
+
 impl Redaction {
     /// Masks at `pointers`; `None` where there are none.
     pub(crate) fn of(pointers: &[Arc<str>]) -> Option<Self> {
-        let parse = |pointer: &Arc<str>| {
-            let segments = pointer.trim_start_matches('/').split('/');
-            Pointer(segments.map(|segment| segment.replace("~1", "/").replace("~0", "~")).collect())
+        let parse = |pointer: &Arc<str>| match pointer.strip_prefix('/') {
+            None => Pointer(Vec::new()),
+            Some(segments) => {
+                let segments = segments.split('/');
+                Pointer(segments.map(|segment| segment.replace("~1", "/").replace("~0", "~")).collect())
+            }
         };
         (!pointers.is_empty()).then(|| Self(pointers.iter().map(parse).collect()))
     }
 
-    /// The result of `tools/call`, `resources/read`, `prompts/get` or a task, masked.
+    /// The result of `tools/call`, `resources/read`, `prompts/get`, `completion/complete` or a task, masked.
     pub(crate) fn result(&self, result: &RawValue) -> Option<Box<RawValue>> {
         let members = Fields::read(result).ok()?;
-        let mut object = Object::sized(result.get().len());
+        let mut items = match members.get("content").map(elements) {
+            None => Vec::new(),
+            Some(items) => items?.into_iter().map(|item| self.item(item)).collect::<Option<_>>()?,
+        };
+        let structured = members.get("structuredContent").map(|value| self.structured(value, &mut items));
+        let safe = structured.as_ref().is_none_or(Option::is_some);
+        self.members(&members, result.get().len(), safe.then_some((structured.flatten(), items)))
+            .or_else(|| self.members(&members, 0, None))
+    }
+
+    /// The members as they may pass. `found`: structured and other content, masked; `None`: it cannot be given.
+    fn members(
+        &self,
+        members: &Fields<'_>,
+        size: usize,
+        found: Option<(Option<Box<RawValue>>, Vec<Item>)>,
+    ) -> Option<Box<RawValue>> {
+        let mut object = Object::sized(size);
+        let (given, structured, items) = match found {
+            Some((structured, items)) => (true, structured, items),
+            None => (false, None, Vec::new()),
+        };
         for (key, value) in members.iter() {
             let masked = match key {
-                "structuredContent" => self.value(value),
-                "content" | "contents" => self.each(value, |item| self.item(item)),
-                "messages" => self.each(value, |message| self.message(message)),
-                // A finished task carries the result of its call.
-                "result" => self.result(value),
-                _ => None,
+                "resultType" if !given => quoted("complete"),
+                "isError" | "resultType" | "requestState" | "cacheScope" => Some(value.to_owned()),
+                key if beside::of_task(key) => Some(value.to_owned()),
+                "_meta" => meta(value),
+                _ if !given => continue,
+                "structuredContent" => structured.clone(),
+                "content" => RawValue::from_string(array(items.iter().map(|item| item.json.get()))).ok(),
+                "contents" => Some(self.each(value, |item| self.contents(item).map(|item| item.json))?),
+                "messages" => Some(self.messages(value)?),
+                // A finished task carries the result of its call, or its error.
+                "result" => Some(self.result(value)?),
+                "error" => Some(self.error(value)?),
+                "task" => Some(self.task(value)?),
+                "inputRequests" => Some(self.requests(value)?),
+                "completion" => RawValue::from_string(r#"{"values":[]}"#.to_owned()).ok(),
+                // What nobody knows cannot be searched.
+                _ => continue,
             };
-            object.add(key, masked.as_deref().unwrap_or(value).get());
+            if given || !matches!(key, "isError" | "requestState") {
+                object.add(key, masked.as_deref().unwrap_or(value).get());
+            }
+        }
+        if !given {
+            let text = withheld_item(NO_RESULT)?;
+            object.add_array("content", std::iter::once(text.get()));
+            object.add("isError", "true");
         }
         object.finish()
     }
 
-    fn value(&self, value: &RawValue) -> Option<Box<RawValue>> {
-        let pointers: Vec<&[String]> = self.0.iter().map(|pointer| pointer.0.as_slice()).collect();
-        mask(value, &pointers)
+    /// Structured content, masked; `None` where it cannot be given. Texts beside it that hide what it shows are withheld.
+    fn structured(&self, value: &RawValue, items: &mut [Item]) -> Option<Box<RawValue>> {
+        let withheld: Vec<String> = items.iter().filter_map(|item| item.lost.clone()).collect();
+        let masked = Search { pointers: &self.0, withheld: &withheld }.document(value);
+        let of_pointers = Search { pointers: &self.0, withheld: &[] }.document(value).is_some();
+        let masked_text = items.iter().any(|item| matches!(item.text, Text::Masked(_)));
+        if masked_text && !of_pointers {
+            return None;
+        }
+        for item in items.iter_mut().filter(|item| of_pointers && matches!(item.text, Text::Clean)) {
+            item.json = withheld_item(WITHHELD)?;
+        }
+        let masked = masked.unwrap_or_else(|| value.to_owned());
+        masked.get().starts_with('{').then_some(masked)
+    }
+
+    /// A tool's output schema as agents need to see it, so that they accept what was masked; `None`: none is to be shown.
+    pub(crate) fn output_schema(&self, schema: &RawValue) -> Option<Box<RawValue>> {
+        let schema = serde_json::from_str(schema.get()).ok()?;
+        serde_json::value::to_raw_value(&output::admitting(schema, &self.0)?).ok()
     }
 
     fn each(
@@ -61,169 +150,110 @@ impl Redaction {
         list: &RawValue,
         change: impl Fn(&RawValue) -> Option<Box<RawValue>>,
     ) -> Option<Box<RawValue>> {
-        let Some(items) = elements(list) else { return quoted(WITHHELD) };
-        let changed: Vec<Cow<'_, str>> = items
-            .iter()
-            .map(|item| {
-                change(item).map_or(Cow::Borrowed(item.get()), |new| Cow::Owned(new.get().to_owned()))
-            })
-            .collect();
-        RawValue::from_string(array(changed.iter().map(|text| &**text))).ok()
+        let changed: Vec<Box<RawValue>> = elements(list)?.into_iter().map(change).collect::<Option<_>>()?;
+        RawValue::from_string(array(changed.iter().map(|item| item.get()))).ok()
     }
 
-    fn message(&self, message: &RawValue) -> Option<Box<RawValue>> {
-        self.member(message, "content", |content| self.item(content))
-    }
-
-    /// One item of content: text that is JSON is masked, all else withheld; links carry no data.
-    fn item(&self, item: &RawValue) -> Option<Box<RawValue>> {
-        let members = Fields::read(item).ok()?;
-        match members.text("type").ok().flatten().as_deref() {
-            Some("resource_link") => None,
-            Some("resource") => self.member(item, "resource", |resource| self.item(resource)),
-            _ => {
-                let mut object = Object::sized(item.get().len());
-                for (key, value) in members.iter() {
-                    let masked = match key {
-                        "text" => Some(self.text(value)),
-                        "data" | "blob" => quoted(WITHHELD),
-                        _ => None,
-                    };
-                    object.add(key, masked.as_deref().unwrap_or(value).get());
+    fn messages(&self, messages: &RawValue) -> Option<Box<RawValue>> {
+        self.each(messages, |message| {
+            let members = Fields::read(message).ok()?;
+            let mut object = Object::sized(message.get().len());
+            for (key, value) in members.iter() {
+                match key {
+                    "role" => object.add(key, value.get()),
+                    "content" if value.get().starts_with('[') => {
+                        object.add(key, self.each(value, |item| Some(self.item(item)?.json))?.get());
+                    }
+                    "content" => object.add(key, self.item(value)?.json.get()),
+                    _ => {}
                 }
-                object.finish()
+            }
+            object.finish()
+        })
+    }
+
+    /// One item of content: text that is JSON is masked, all else withheld.
+    fn item(&self, item: &RawValue) -> Option<Item> {
+        let members = Fields::read(item).ok()?;
+        let resource = members.get("resource");
+        match (members.text("type").ok()?.as_deref(), resource) {
+            (Some("text"), _) => self.contents(item),
+            (Some("resource"), Some(resource)) => {
+                let inner = self.contents(resource)?;
+                let mut object = Object::sized(inner.json.get().len() + 32);
+                object.add("type", "\"resource\"");
+                object.add("resource", inner.json.get());
+                Some(Item { json: object.finish()?, ..inner })
+            }
+            (Some(_) | None, _) => {
+                Some(Item { json: withheld_item(WITHHELD)?, text: Text::Withheld, lost: None })
             }
         }
     }
 
-    fn text(&self, value: &RawValue) -> Box<RawValue> {
-        let masked = || {
-            let text = text(value)?;
-            let inner: &RawValue = serde_json::from_str(&text).ok()?;
-            // A bare number or word has no members to point at, but may be the very value.
-            if !inner.get().starts_with(['{', '[']) {
-                return None;
-            }
-            match self.value(inner) {
-                Some(masked) => quoted(masked.get()),
-                None => Some(value.to_owned()),
-            }
-        };
-        masked().or_else(|| quoted(WITHHELD)).unwrap_or_default()
-    }
-
-    fn member(
-        &self,
-        object: &RawValue,
-        name: &str,
-        change: impl Fn(&RawValue) -> Option<Box<RawValue>>,
-    ) -> Option<Box<RawValue>> {
-        let members = Fields::read(object).ok()?;
-        let mut changed = Object::sized(object.get().len());
+    /// What has a text or a blob: an item of text, or the contents of a resource.
+    fn contents(&self, contents: &RawValue) -> Option<Item> {
+        let members = Fields::read(contents).ok()?;
+        let said = members.text("text").ok()?;
+        let found = said.as_ref().map_or(Text::Withheld, |said| self.text(said));
+        let mut object = Object::sized(contents.get().len());
         for (key, value) in members.iter() {
-            let new = (key == name).then(|| change(value)).flatten();
-            changed.add(key, new.as_deref().unwrap_or(value).get());
+            match (key, &found) {
+                ("type", _) => object.add(key, value.get()),
+                ("mimeType", Text::Clean | Text::Masked(_)) => object.add(key, value.get()),
+                ("uri", _) if holds_data(value) => object.add(key, "\"withheld:\""),
+                ("uri", _) => object.add(key, value.get()),
+                ("_meta", _) => object.add(key, meta(value)?.get()),
+                ("text", Text::Clean) => object.add(key, value.get()),
+                ("text", Text::Masked(masked)) => object.add(key, masked.get()),
+                (_, _) => {}
+            }
         }
-        changed.finish()
+        let withheld = matches!(found, Text::Withheld);
+        if withheld {
+            object.add("text", quoted(WITHHELD)?.get());
+        }
+        let lost = said.filter(|_| withheld).map(|said| said.into_owned());
+        Some(Item { json: object.finish()?, text: found, lost })
+    }
+
+    fn text(&self, said: &str) -> Text {
+        let Some(document) = mask::document(said) else { return Text::Withheld };
+        let search = Search { pointers: &self.0, withheld: &[] };
+        match search.document(&document) {
+            None => Text::Clean,
+            Some(masked) => quoted(masked.get()).map_or(Text::Withheld, Text::Masked),
+        }
     }
 }
 
-/// `value` with everything masked that a pointer leads to; `None` where none does.
-fn mask(value: &RawValue, pointers: &[&[String]]) -> Option<Box<RawValue>> {
-    if pointers.iter().any(|pointer| pointer.is_empty()) {
-        return RawValue::from_string(MASK.to_owned()).ok();
-    }
-    if value.get().starts_with('{') {
-        return mask_object(value, pointers);
-    }
-    if value.get().starts_with('[') {
-        return mask_array(value, pointers);
-    }
-    None
+/// Whether an address holds the data itself (RFC 2397), or is none.
+fn holds_data(uri: &RawValue) -> bool {
+    text(uri).is_none_or(|uri| {
+        uri.trim_start().get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:"))
+    })
 }
 
-fn mask_object(value: &RawValue, pointers: &[&[String]]) -> Option<Box<RawValue>> {
-    let Ok(members) = Fields::read(value) else { return RawValue::from_string(MASK.to_owned()).ok() };
-    let mut hit = false;
+/// Of `_meta` what is the protocol's own.
+fn meta(value: &RawValue) -> Option<Box<RawValue>> {
+    let members = Fields::read(value).ok()?;
     let mut object = Object::sized(value.get().len());
-    for (key, member) in members.iter() {
-        let masked = mask(member, &below(pointers, key));
-        hit |= masked.is_some();
-        object.add(key, masked.as_deref().unwrap_or(member).get());
+    for (key, value) in members.iter() {
+        if key == "progressToken" || key.starts_with("io.modelcontextprotocol/") {
+            object.add(key, value.get());
+        }
     }
-    object.finish().filter(|_| hit)
+    object.finish()
 }
 
-fn mask_array(value: &RawValue, pointers: &[&[String]]) -> Option<Box<RawValue>> {
-    let items = elements(value)?;
-    let masked: Vec<_> = items
-        .iter()
-        .enumerate()
-        .map(|(index, item)| mask(item, &below(pointers, &index.to_string())))
-        .collect();
-    if masked.iter().all(Option::is_none) {
-        return None;
-    }
-    let texts = items.iter().zip(&masked).map(|(item, masked)| masked.as_deref().unwrap_or(item).get());
-    RawValue::from_string(array(texts)).ok()
+fn withheld_item(why: &str) -> Option<Box<RawValue>> {
+    let mut object = Object::sized(why.len() + 32);
+    object.add("type", "\"text\"");
+    object.add("text", quoted(why)?.get());
+    object.finish()
 }
 
-/// What is left of the pointers that lead through `key`.
-fn below<'p>(pointers: &[&'p [String]], key: &str) -> Vec<&'p [String]> {
-    let through = |pointer: &&'p [String]| match pointer.split_first() {
-        Some((segment, rest)) if segment == "*" || segment == key => Some(rest),
-        _ => None,
-    };
-    pointers.iter().filter_map(through).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn redacted(pointers: &[&str], result: &str) -> String {
-        let pointers: Vec<Arc<str>> = pointers.iter().map(|pointer| Arc::from(*pointer)).collect();
-        let result: Box<RawValue> = serde_json::from_str(result).unwrap();
-        Redaction::of(&pointers).unwrap().result(&result).unwrap().get().to_owned()
-    }
-
-    #[test]
-    fn a_salary_is_masked_in_structured_content_and_in_the_text_beside_it() {
-        let result = r#"{"content":[{"type":"text","text":"{\"employees\":[{\"name\":\"Ana\",\"salary\":1}]}"}],"structuredContent":{"employees":[{"name":"Ana","salary":1e2}]},"isError":false}"#;
-        let masked = redacted(&["/employees/*/salary"], result);
-        assert_eq!(
-            masked,
-            r#"{"content":[{"type":"text","text":"{\"employees\":[{\"name\":\"Ana\",\"salary\":\"[redacted]\"}]}"}],"structuredContent":{"employees":[{"name":"Ana","salary":"[redacted]"}]},"isError":false}"#
-        );
-    }
-
-    #[test]
-    fn what_is_not_pointed_at_stays_byte_for_byte() {
-        let result = r#"{"structuredContent":{"a":1.10, "b":123456789012345678901234567890},"x":1}"#;
-        assert_eq!(redacted(&["/c"], result), result);
-    }
-
-    #[test]
-    fn content_that_cannot_be_searched_is_withheld() {
-        let masked = redacted(
-            &["/salary"],
-            r#"{"content":[{"type":"text","text":"Ana earns 1"},{"type":"image","data":"AAAA","mimeType":"image/png"},{"type":"resource","resource":{"uri":"a:b","blob":"AAAA"}}]}"#,
-        );
-        assert!(!masked.contains("earns") && !masked.contains("AAAA"), "{masked}");
-        assert_eq!(masked.matches("withheld").count(), 3);
-    }
-
-    #[test]
-    fn an_object_with_a_key_twice_is_masked_whole() {
-        let masked = redacted(&["/a/salary"], r#"{"structuredContent":{"a":{"salary":1,"salary":2}}}"#);
-        assert_eq!(masked, r#"{"structuredContent":{"a":"[redacted]"}}"#);
-    }
-
-    #[test]
-    fn escaped_segments_and_whole_documents_are_reached() {
-        assert_eq!(
-            redacted(&["/a~1b"], r#"{"structuredContent":{"a/b":1}}"#),
-            r#"{"structuredContent":{"a/b":"[redacted]"}}"#
-        );
-    }
+/// A name as a segment of a pointer.
+fn escaped(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use regorus::Value;
 use serde_json::Map;
 
+use crate::decide::conditions::is_pointer;
 use crate::decide::rego::Failure;
 
 /// The contract's keys, read.
@@ -141,7 +142,7 @@ fn object(key: &'static str, value: &Value) -> Result<Map<String, serde_json::Va
 
 fn pointers(value: &Value) -> Result<Vec<Arc<str>>, Failure> {
     let pointers = texts("redact", value)?;
-    match pointers.iter().find(|pointer| !pointer.is_empty() && !pointer.starts_with('/')) {
+    match pointers.iter().find(|pointer| !is_pointer(pointer)) {
         Some(pointer) => {
             wrong("redact", format!("holds `{pointer}`, which is no JSON Pointer: begin with `/`"))
         }

@@ -1,3 +1,4 @@
+use crate::decide::Narrowed;
 use crate::decide::tests::*;
 
 const POLICY: &str = "allow if true\n\
@@ -5,7 +6,10 @@ const POLICY: &str = "allow if true\n\
 
 fn narrow(decide: &Decide, schema: &str) -> String {
     let Sight::Shown(verdict) = sight(decide, &alice(), "list_a") else { panic!("hidden") };
-    verdict.narrow(&RawValue::from_string(schema.to_owned()).unwrap()).expect("unchanged").get().to_owned()
+    match verdict.narrow(Some(&RawValue::from_string(schema.to_owned()).unwrap())) {
+        Narrowed::To(schema) => schema.get().to_owned(),
+        other => panic!("{other:?}"),
+    }
 }
 
 fn constrained(refusal: Refusal) -> (String, String) {
@@ -92,5 +96,35 @@ fn a_schema_that_leads_out_of_itself_or_is_none_refuses() {
 fn without_constraints_a_schema_is_left_alone() {
     let decide = Given::rego("allow if true").decide();
     let Sight::Shown(verdict) = sight(&decide, &alice(), "list_a") else { panic!("hidden") };
-    assert!(verdict.narrow(&RawValue::from_string("{}".into()).unwrap()).is_none());
+    assert!(matches!(verdict.narrow(Some(&RawValue::from_string("{}".into()).unwrap())), Narrowed::AsIs));
+}
+
+#[test]
+fn a_condition_or_a_mask_that_means_nothing_is_found_when_the_policy_is_loaded() {
+    let given = Given::new(&[]);
+    let stock = concat!(env!("CARGO_MANIFEST_DIR"), "/policies");
+    for name in ["authz", "deny", "grants", "index", "limits", "methods", "scope"] {
+        let file = format!("{name}.rego");
+        given.write(&file, &std::fs::read_to_string(format!("{stock}/{file}")).unwrap());
+    }
+    let with = |grant: &str| {
+        given.write(
+            "tenants/acme/data.yaml",
+            &format!("roles:\n  r:\n    - servers: [netsuite]\n      {grant}\n"),
+        );
+    };
+    with("when: {\"/a/*/b\": caller.region, c.d: {format: date}}\n      redact: [/a~1b, \"\"]");
+    given.decide();
+    for (grant, why) in [
+        ("when: {a: {format: no-such}}", "Unknown format: 'no-such'"),
+        ("when: {a: {type: strnig}}", "is not a JSON Schema"),
+        ("when: {/a~2: x}", "is no JSON Pointer"),
+        ("when: {\"/*/a\": x}", "must begin with the name of an argument"),
+        ("redact: [margin]", "`margin` is no JSON Pointer"),
+        ("redact: [/a~b]", "`/a~b` is no JSON Pointer"),
+    ] {
+        with(grant);
+        let problems = given.problems();
+        assert!(problems.starts_with("tenants/acme/data.yaml:4:") && problems.contains(why), "{problems}");
+    }
 }
