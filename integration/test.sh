@@ -13,6 +13,6 @@ cargo fmt $engines --check
 cargo clippy --workspace --all-targets --locked -- -D warnings
 cargo clippy $engines $target --all-targets --locked -- -D warnings
 "$tools/bin/cargo-deny" --workspace check bans licenses sources
-"$tools/bin/cargo-deny" $engines check --config .deny.toml bans licenses sources
+"$tools/bin/cargo-deny" $engines --config .deny.toml check bans licenses sources
 cargo test --workspace --locked
 cargo test $engines $target --locked

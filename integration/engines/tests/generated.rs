@@ -92,7 +92,7 @@ fn has_dots(line: &str) -> bool {
 
 #[test]
 fn both_engines_answer_alike_outside_the_known_forms() {
-    let tally = Tally::of(Reach::Defined, rounds(400));
+    let tally = Tally::of(Reach::Defined, rounds(300));
     tally.print("without the known forms");
     assert!(tally.others.is_empty(), "{}", tally.others.join("\n\n"));
     let conflicts = tally.forms.keys().all(|form| *form == "two values for one rule");
@@ -101,7 +101,7 @@ fn both_engines_answer_alike_outside_the_known_forms() {
 
 #[test]
 fn every_difference_has_a_known_form() {
-    let tally = Tally::of(Reach::All, rounds(200));
+    let tally = Tally::of(Reach::All, rounds(120));
     tally.print("all that the loader accepts");
     assert!(tally.others.is_empty(), "{}", tally.others.join("\n\n"));
 }

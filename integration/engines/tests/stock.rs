@@ -32,7 +32,7 @@ fn allows(answer: &[Said]) -> bool {
 fn the_interpreter_answers_alike_whatever_is_worked_out_beforehand_and_however_it_is_said() {
     let both = stock::both();
     let (mut asked, mut allowed) = (0_usize, 0_usize);
-    for (tenants, questions) in cases(rounds(30)) {
+    for (tenants, questions) in cases(rounds(20)) {
         let settled = stock::data(&tenants);
         let mut gates = Interpreter::new(&stock::open(), &settled, &stock::KEYS);
         let mut written = Interpreter::new(&stock::modules(), &stock::plain(&tenants), &stock::KEYS);
@@ -62,7 +62,7 @@ fn the_virtual_machine_does_not_take_the_stock_policies_and_would_allow_too_much
     assert!(refused.contains("should have been hoisted"), "{refused}");
     let both = stock::both();
     let (mut asked, mut differ, mut wider) = (0_usize, 0_usize, 0_usize);
-    for (tenants, questions) in cases(rounds(30)) {
+    for (tenants, questions) in cases(rounds(20)) {
         let mut pair = both.with(&stock::data(&tenants));
         for question in questions {
             let (right, machine) = (pair.interpret(&question), pair.run(&question));
