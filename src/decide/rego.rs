@@ -1,9 +1,14 @@
 //! The engine: modules and data as text → answers. regorus lives here and nowhere else.
 //!
 //! # Why the interpreter, and why so many engines
-//! regorus' faster virtual machine turned three idioms of `deny` into allow, so the interpreter decides. An engine
-//! answers one question at a time; engines are built from text, each with values of its own, because reference counts
-//! that threads share cost more than they save.
+//! regorus has a faster virtual machine as well, and the gate is built without it. Its compiler refuses the stock policies as they
+//! are written; said in words that it takes, it answers every fourth made-up question differently and allows what they
+//! refuse: an `else` after a loop that finds nothing is lost, and a body goes on where `x := …` is undefined. No form of a policy
+//! rules that out, for any path of `input` may be undefined. integration/engines compares both and holds these findings; when one of
+//! them changes, its test fails, and this is to be decided again.
+//!
+//! An engine answers one question at a time; engines are built from text, each with values of its own, because reference
+//! counts that threads share cost more than they save.
 //!
 //! # Why a rule of the gate's own
 //! The gate wants some keys of `data.mcp.authz`, and rules that they share must run once. [`GATE`] names just the keys that
