@@ -11,7 +11,6 @@ use regorus::{Engine, Value};
 pub struct Case {
     /// File and note: `every/tests.yaml: all`.
     pub name: String,
-    file: String,
     value: Value,
 }
 
@@ -51,14 +50,9 @@ impl Case {
         let cases = yaml["cases"].as_array().unwrap_or_else(|e| panic!("{file}: {e}"));
         let case = |value: &Value| {
             let note = value["note"].as_string().unwrap();
-            Self { name: format!("{file}: {note}"), file: file.clone(), value: value.clone() }
+            Self { name: format!("{file}: {note}"), value: value.clone() }
         };
         cases.iter().map(case).collect()
-    }
-
-    /// The folder that it lies in.
-    pub fn folder(&self) -> &str {
-        self.file.rsplit_once('/').map_or("", |(folder, _)| folder)
     }
 
     /// Whether the case says this of itself.
