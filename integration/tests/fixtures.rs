@@ -30,7 +30,7 @@ async fn every_agent_talks_with_every_sample_server() {
         for (_, mode, seen) in everyone.await {
             let legacy = mode == Mode::Legacy;
             assert_eq!(seen.ok(0)["protocol"], if legacy { "2025-11-25" } else { "2026-07-28" });
-            assert_eq!(seen.ok(1)["tools"].as_array().expect("tools").len(), 9);
+            assert_eq!(seen.ok(1)["tools"].as_array().expect("tools").len(), 10);
             assert_eq!(seen.ok(2)["content"][0]["text"], "safe m");
             assert_eq!(seen.ok(3)["progress"].as_array().expect("progress").len(), 3);
             assert_eq!(seen.ok(4)["structuredContent"]["employees"][0]["salary"], 100);
