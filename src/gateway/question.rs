@@ -11,12 +11,13 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use crate::config::Server;
-use crate::decide::{self, Circumstances, Subject};
+use crate::decide::{Circumstances, Question, Subject};
 use crate::decode::access::{Ask, Who};
 use crate::decode::{Action, ListKind, Message, Version};
 use crate::gateway::Gateway;
 use crate::gateway::call::{Call, Eyes, Way};
 use crate::gateway::pull::{Asking, TOOLS};
+use crate::gateway::subject::Named;
 use crate::identify::Caller;
 use crate::name::{Invocation, ServerName};
 use crate::record::QuestionLine;
@@ -92,8 +93,11 @@ impl Gateway {
             return self.may_use_own(&way, &circumstances).map(|()| Map::new());
         }
         let subject = self.subject_in_question(&way, &message.action).await?;
-        let would = self.would(&way, &subject, &message, &circumstances, ask);
-        call.revision = Some(self.rollout.panel(way.caller.tenant()).deciding().revision().clone());
+        let deciding = self.rollout.panel(way.caller.tenant()).deciding();
+        call.revision = Some(deciding.revision().clone());
+        let question = question(&way, message.method, &subject, &circumstances);
+        let question = Question { arguments: ask.arguments.as_deref(), ..question };
+        let would = deciding.would(&question, &message.action);
         match would {
             Ok(would) => {
                 call.rules.clone_from(&would.verdict.rules);
@@ -107,45 +111,16 @@ impl Gateway {
         }
     }
 
-    fn would(
-        &self,
-        way: &Way,
-        subject: &Subject,
-        message: &Message,
-        circumstances: &Circumstances,
-        ask: &Ask,
-    ) -> Result<decide::Would, decide::WouldNot> {
-        let question = decide::Question {
-            caller: &way.caller,
-            server: &way.server,
-            method: message.method,
-            subject,
-            arguments: ask.arguments.as_deref(),
-            circumstances,
-        };
-        self.rollout.panel(way.caller.tenant()).deciding().would(&question, &message.action)
-    }
-
     /// Whether the caller has anything at all to do with the server, which is who is shown the gate's own tool.
     pub(in crate::gateway) fn may_use_own(
         &self,
         way: &Way,
         circumstances: &Circumstances,
     ) -> Result<(), Refusal> {
-        let question = decide::Question {
-            caller: &way.caller,
-            server: &way.server,
-            method: "tools/list",
-            subject: &Subject::Server,
-            arguments: None,
-            circumstances,
-        };
         let own = self.config.ask_first.clone().ok_or(Refusal::Internal)?;
-        let would = self
-            .rollout
-            .panel(way.caller.tenant())
-            .deciding()
-            .would(&question, &Action::List(ListKind::Tools));
+        let question = question(way, "tools/list", &Subject::Server, circumstances);
+        let deciding = self.rollout.panel(way.caller.tenant()).deciding();
+        let would = deciding.would(&question, &Action::List(ListKind::Tools));
         would.map(drop).map_err(|_| Refusal::UnknownTool(own))
     }
 
@@ -170,26 +145,10 @@ impl Gateway {
     }
 
     async fn subject_in_question(self: &Arc<Self>, way: &Way, action: &Action) -> Result<Subject, Refusal> {
-        Ok(match action {
-            Action::CallTool(tool_call) => Subject::Tool(self.tool_in_question(way, tool_call).await?),
-            Action::ReadResource { uri } | Action::Subscribe { uri } | Action::Unsubscribe { uri } => {
-                Subject::Resource(uri.as_str().into())
-            }
-            Action::GetPrompt { name, .. } => Subject::Prompt(name.as_str().into()),
-            // A question is none of the others.
-            Action::Initialize { .. }
-            | Action::Discover
-            | Action::Ping
-            | Action::List(_)
-            | Action::Complete(_)
-            | Action::SetLevel
-            | Action::Listen(_)
-            | Action::Task { .. }
-            | Action::Notify(_)
-            | Action::Respond
-            | Action::OpenStream
-            | Action::EndSession => Subject::Server,
-        })
+        match Named::by(action) {
+            Named::Tool(tool_call) => self.tool_in_question(way, tool_call).await.map(Subject::Tool),
+            Named::Whole(subject) => Ok(subject),
+        }
     }
 
     /// Looks at the server's list on the asker's behalf, in whichever era it speaks: judged, recorded and sent like a list
@@ -244,6 +203,16 @@ impl Speaks {
         let client = meta.client_name.clone().map(|name| (name, meta.client_version.clone()));
         Self { version: message.version, client }
     }
+}
+
+/// What policy is asked, before it is known with which arguments.
+fn question<'a>(
+    way: &'a Way,
+    method: &'a str,
+    subject: &'a Subject,
+    circumstances: &'a Circumstances,
+) -> Question<'a> {
+    Question { caller: &way.caller, server: &way.server, method, subject, arguments: None, circumstances }
 }
 
 /// Whether a question is about the one who asks it. `identity` is whoever acts: the user, or else the agent.

@@ -32,26 +32,25 @@ impl Found {
     }
 }
 
-impl Gateway {
-    /// What `message` is about.
-    pub(in crate::gateway) async fn subject<I: Inbound>(
-        self: &Arc<Self>,
-        inbound: &I,
-        way: &Way,
-        message: &Message,
-        call: &Call,
-    ) -> Result<Subject, Refusal> {
-        Ok(match &message.action {
-            Action::CallTool(tool_call) => {
-                Subject::Tool(self.tool(inbound.head(), way, message, tool_call, call).await?)
-            }
-            Action::ReadResource { uri } | Action::Subscribe { uri } | Action::Unsubscribe { uri } => {
-                Subject::Resource(uri.as_str().into())
-            }
+/// What an action names.
+pub(in crate::gateway) enum Named<'a> {
+    /// A tool, of which policy is told more than its name.
+    Tool(&'a ToolCall),
+    /// All that policy is told.
+    Whole(Subject),
+}
+
+impl<'a> Named<'a> {
+    pub(in crate::gateway) fn by(action: &'a Action) -> Self {
+        Self::Whole(match action {
+            Action::CallTool(tool_call) => return Self::Tool(tool_call),
+            Action::ReadResource { uri }
+            | Action::Subscribe { uri }
+            | Action::Unsubscribe { uri }
+            | Action::Complete(Reference::Resource(uri)) => Subject::Resource(uri.as_str().into()),
             Action::GetPrompt { name, .. } | Action::Complete(Reference::Prompt(name)) => {
                 Subject::Prompt(name.as_str().into())
             }
-            Action::Complete(Reference::Resource(uri)) => Subject::Resource(uri.as_str().into()),
             Action::Initialize { .. }
             | Action::Discover
             | Action::Ping
@@ -64,6 +63,24 @@ impl Gateway {
             | Action::OpenStream
             | Action::EndSession => Subject::Server,
         })
+    }
+}
+
+impl Gateway {
+    /// What `message` is about.
+    pub(in crate::gateway) async fn subject<I: Inbound>(
+        self: &Arc<Self>,
+        inbound: &I,
+        way: &Way,
+        message: &Message,
+        call: &Call,
+    ) -> Result<Subject, Refusal> {
+        match Named::by(&message.action) {
+            Named::Tool(tool_call) => {
+                self.tool(inbound.head(), way, message, tool_call, call).await.map(Subject::Tool)
+            }
+            Named::Whole(subject) => Ok(subject),
+        }
     }
 
     async fn tool(
