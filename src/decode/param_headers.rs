@@ -1,7 +1,7 @@
 //! `Mcp-Param-*`: headers that mirror single arguments of a tool (2026-07-28 basic/transports, `x-mcp-header`).
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -101,7 +101,7 @@ struct Node<'a> {
     #[serde(default, borrow, rename = "type", deserialize_with = "string_or_none")]
     kind: Option<Cow<'a, str>>,
     #[serde(default, borrow)]
-    properties: Option<HashMap<Cow<'a, str>, &'a RawValue>>,
+    properties: Option<BTreeMap<Cow<'a, str>, &'a RawValue>>,
 }
 
 fn string_or_none<'de, D: serde::Deserializer<'de>>(
