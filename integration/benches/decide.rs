@@ -1,5 +1,6 @@
 //! What a decision of the stock policies costs, in CPU time of one thread: new, kept, and a list of 100 tools; and the same
-//! with a candidate policy beside it.
+//! with a candidate policy beside it; and how long a directory of 10,000 grants takes to load, and what questions that are
+//! asked meanwhile notice of it.
 //!
 //! `cargo bench --bench decide`; the last line is JSON.
 
@@ -8,7 +9,8 @@ use std::fs;
 use std::hint::black_box;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use http::{HeaderMap, Method};
 use portcullis::catalogue::{Class, Tool};
@@ -118,18 +120,10 @@ impl Bench {
 
     fn load_with(&self, shape: Shape, cache: usize, more: &str) -> Decide {
         let directory = self.directory.path().join(format!("{}{}", shape.name(), more.len()));
-        let tenant = directory.join("tenants/acme");
-        fs::create_dir_all(&tenant).unwrap();
-        let stock = Path::new(env!("CARGO_MANIFEST_DIR")).join("../policies");
-        for file in fs::read_dir(stock).unwrap().flatten() {
-            let name = file.file_name().into_string().unwrap();
-            if name.ends_with(".rego") && !name.ends_with("_test.rego") {
-                fs::copy(file.path(), directory.join(name)).unwrap();
-            }
-        }
-        fs::write(tenant.join("data.yaml"), shape.data() + more).unwrap();
-        let policy = Policy { directory, timeout: Duration::from_secs(5), cache };
-        Decide::load(&policy).unwrap_or_else(|problems| panic!("{problems:#?}"))
+        write(&directory, &(shape.data() + more), |name| {
+            name.ends_with(".rego") && !name.ends_with("_test.rego")
+        });
+        load(&policy(directory, cache))
     }
 
     fn question<'a>(&'a self, subject: &'a Subject) -> Question<'a> {
@@ -159,6 +153,28 @@ impl Bench {
     fn list(&self, decide: &Decide, tools: &[Subject]) -> usize {
         tools.iter().filter(|tool| matches!(self.see(decide, tool), Sight::Shown(_))).count()
     }
+}
+
+/// Writes the stock policies, as far as they are wanted, and what a tenant's file says.
+fn write(directory: &Path, data: &str, wanted: impl Fn(&str) -> bool) {
+    let tenant = directory.join("tenants/acme");
+    fs::create_dir_all(&tenant).unwrap();
+    let stock = Path::new(env!("CARGO_MANIFEST_DIR")).join("../policies");
+    for file in fs::read_dir(stock).unwrap().flatten() {
+        let name = file.file_name().into_string().unwrap();
+        if wanted(&name) {
+            fs::copy(file.path(), directory.join(name)).unwrap();
+        }
+    }
+    fs::write(tenant.join("data.yaml"), data).unwrap();
+}
+
+fn policy(directory: std::path::PathBuf, cache: usize) -> Policy {
+    Policy { directory, timeout: Duration::from_secs(5), cache }
+}
+
+fn load(policy: &Policy) -> Decide {
+    Decide::load(policy).unwrap_or_else(|problems| panic!("{problems:#?}"))
 }
 
 fn caller(config: &Config, directory: &Path) -> Arc<Caller> {
@@ -236,7 +252,57 @@ fn main() {
         );
     }
     let shadow = shadow(&bench, &tools[7], &figures);
-    println!("{}", json!({ "decide_cpu_us": figures, "shadow": shadow }));
+    let reload = reload(&bench, &tools[7]);
+    println!("{}", json!({ "decide_cpu_us": figures, "shadow": shadow, "reload": reload }));
+}
+
+/// How long the whole stock directory with 10,000 grants takes to load, its tests included, and what new decisions that
+/// another thread asks for take meanwhile.
+fn reload(bench: &Bench, tool: &Subject) -> serde_json::Value {
+    let directory = bench.directory.path().join("large");
+    let mut data = String::from("roles:\n");
+    for role in 0..100 {
+        writeln!(data, "  role-{role}:").unwrap();
+        (0..100).for_each(|name| {
+            writeln!(data, "    - {{servers: [records], tools: [list_records_{name}]}}").unwrap();
+        });
+    }
+    write(&directory, &data, |name| name.ends_with(".rego") || name == "tenant.schema.json");
+    let policy = policy(directory, 0);
+    let (wall, cpu) = (0..ROUNDS)
+        .map(|_| {
+            let (began, before) = (Instant::now(), cpu());
+            drop(load(&policy));
+            (began.elapsed().as_secs_f64() * 1000.0, (cpu() - before) / 1000.0)
+        })
+        .reduce(|best, one| if one.0 < best.0 { one } else { best })
+        .unwrap();
+    let serving = load(&policy);
+    let quiet = p99(bench, &serving, tool, || std::thread::sleep(Duration::from_secs(1)));
+    let meanwhile = p99(bench, &serving, tool, || (0..5).for_each(|_| drop(load(&policy))));
+    println!("\nload of 10,000 grants: {wall:.0} ms, {cpu:.0} ms of CPU");
+    println!("new decisions meanwhile: p99 {meanwhile:.0} µs, else {quiet:.0} µs");
+    json!({ "wall_ms": wall, "cpu_ms": cpu, "p99_us": meanwhile, "p99_quiet_us": quiet })
+}
+
+/// The 99th of 100 decisions, in µs, while something else is done.
+fn p99(bench: &Bench, decide: &Decide, tool: &Subject, something: impl FnOnce()) -> f64 {
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let asking = scope.spawn(|| {
+            let mut took = Vec::new();
+            while !done.load(Ordering::Relaxed) {
+                let began = Instant::now();
+                black_box(bench.see(decide, tool));
+                took.push(began.elapsed().as_secs_f64() * 1e6);
+            }
+            took.sort_unstable_by(f64::total_cmp);
+            took[took.len() * 99 / 100]
+        });
+        something();
+        done.store(true, Ordering::Relaxed);
+        asking.join().unwrap()
+    })
 }
 
 /// What a decision costs with a candidate beside it, and how often of the one alone; and which part was compared.

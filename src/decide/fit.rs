@@ -19,7 +19,8 @@ pub(in crate::decide) fn problems(bundle: &Bundle) -> Vec<PolicyProblem> {
     for schema in &bundle.schemas {
         match compile(schema) {
             Ok(schema) => {
-                for (tenant, data) in tenants {
+                // To say only whether it fits is several times quicker than to say where it does not.
+                for (tenant, data) in tenants.iter().filter(|(_, data)| !schema.is_valid(data)) {
                     let root = yaml::below("/tenants", tenant);
                     problems.extend(schema.iter_errors(data).map(|error| misfit(bundle, &root, &error)));
                 }

@@ -17,6 +17,7 @@
 
 mod answer;
 mod data;
+mod index;
 mod input;
 mod inspect;
 mod probe;

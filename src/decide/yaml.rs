@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::OnceLock;
 
 use saphyr::{LoadableYamlNode, MarkedYaml, Scalar, YamlData};
 use serde::de::{Deserialize, DeserializeSeed, MapAccess, SeqAccess, Visitor};
@@ -18,39 +19,39 @@ use crate::decide::problem::{At, PolicyProblem};
 pub(in crate::decide) struct Document {
     /// What it says.
     pub(in crate::decide) value: Value,
-    /// Where its members stand, by JSON Pointer.
-    pub(in crate::decide) places: HashMap<String, At>,
+    text: String,
+    /// Where its members stand, by JSON Pointer: looked up when something is to be said of one.
+    places: OnceLock<HashMap<String, At>>,
 }
 
 impl Document {
     /// Reads YAML.
     pub(in crate::decide) fn yaml(file: &str, text: &str) -> Result<Self, Vec<PolicyProblem>> {
         let documents = MarkedYaml::load_from_str(text).map_err(|e| vec![unreadable(file, &e)])?;
-        let mut reader = Reader { file, text, places: HashMap::new(), problems: Vec::new() };
+        let mut reader = Reader { file, text, problems: Vec::new() };
         if let Some(second) = documents.get(1) {
             reader.problem(second, "a second YAML document", "keep one document per file");
         }
-        let value = documents.first().map_or(Value::Null, |document| reader.value(document, ""));
-        if reader.problems.is_empty() {
-            Ok(Self { value, places: reader.places })
-        } else {
-            Err(reader.problems)
-        }
+        let value = documents.first().map_or(Value::Null, |document| reader.value(document));
+        if reader.problems.is_empty() { Ok(Self::new(value, text)) } else { Err(reader.problems) }
     }
 
     /// Reads JSON (RFC 8259), which may not repeat a key.
     pub(in crate::decide) fn json(file: &str, text: &str) -> Result<Self, Vec<PolicyProblem>> {
         let unique = serde_json::from_str::<Unique>(text).map_err(|e| vec![not_json(file, &e)])?;
-        // JSON is YAML too, which gives the places of its members; what YAML cannot read merely has none.
-        let places = Self::yaml(file, text).map(|document| document.places).unwrap_or_default();
-        Ok(Self { value: unique.0, places })
+        Ok(Self::new(unique.0, text))
+    }
+
+    fn new(value: Value, text: &str) -> Self {
+        Self { value, text: text.to_owned(), places: OnceLock::new() }
     }
 
     /// Where a member stands, or its nearest parent.
     pub(in crate::decide) fn at(&self, pointer: &str) -> At {
+        let places = self.places.get_or_init(|| places(&self.text));
         let mut pointer = pointer;
         loop {
-            if let Some(at) = self.places.get(pointer) {
+            if let Some(at) = places.get(pointer) {
                 return *at;
             }
             match pointer.rsplit_once('/') {
@@ -66,25 +67,57 @@ pub(in crate::decide) fn below(pointer: &str, name: &str) -> String {
     format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1"))
 }
 
+/// JSON is YAML too; what YAML cannot read merely has no places.
+fn places(text: &str) -> HashMap<String, At> {
+    let documents = MarkedYaml::load_from_str(text).unwrap_or_default();
+    let mut places = HashMap::new();
+    if let Some(document) = documents.first() {
+        places.insert(String::new(), place(document));
+        note(document, "", &mut places);
+    }
+    places
+}
+
+/// Notes where the members of a value stand: that of a mapping by its key.
+fn note(node: &MarkedYaml<'_>, pointer: &str, places: &mut HashMap<String, At>) {
+    let mut member = |name: &str, stands: &MarkedYaml<'_>, member: &MarkedYaml<'_>| {
+        let pointer = below(pointer, name);
+        note(member, &pointer, places);
+        places.insert(pointer, place(stands));
+    };
+    match &node.data {
+        YamlData::Sequence(items) => {
+            items.iter().enumerate().for_each(|(at, item)| member(&at.to_string(), item, item));
+        }
+        YamlData::Mapping(members) => {
+            for (key, value) in members {
+                if let Some(name) = key.data.as_str() {
+                    member(name, key, value);
+                }
+            }
+        }
+        YamlData::Value(_)
+        | YamlData::Representation(..)
+        | YamlData::Tagged(..)
+        | YamlData::Alias(_)
+        | YamlData::BadValue => {}
+    }
+}
+
 struct Reader<'a> {
     file: &'a str,
     text: &'a str,
-    places: HashMap<String, At>,
     problems: Vec<PolicyProblem>,
 }
 
 impl Reader<'_> {
-    fn value(&mut self, node: &MarkedYaml<'_>, pointer: &str) -> Value {
-        self.places.entry(pointer.to_owned()).or_insert_with(|| place(node));
+    fn value(&mut self, node: &MarkedYaml<'_>) -> Value {
         match &node.data {
             YamlData::Value(scalar) => self.scalar(node, scalar),
-            YamlData::Sequence(items) => {
-                let items = items.iter().enumerate();
-                items.map(|(i, item)| self.value(item, &below(pointer, &i.to_string()))).collect()
-            }
+            YamlData::Sequence(items) => items.iter().map(|item| self.value(item)).collect(),
             YamlData::Mapping(members) => {
                 let members: Vec<_> = members.iter().collect();
-                Value::Object(self.members(&members, pointer))
+                Value::Object(self.members(&members))
             }
             YamlData::Representation(..) | YamlData::Tagged(..) | YamlData::Alias(_) | YamlData::BadValue => {
                 self.problem(
@@ -97,17 +130,11 @@ impl Reader<'_> {
         }
     }
 
-    fn members(
-        &mut self,
-        members: &[(&MarkedYaml<'_>, &MarkedYaml<'_>)],
-        pointer: &str,
-    ) -> Map<String, Value> {
+    fn members(&mut self, members: &[(&MarkedYaml<'_>, &MarkedYaml<'_>)]) -> Map<String, Value> {
         let mut object = Map::new();
         for (key, member) in members {
             let Some(name) = self.key(key) else { continue };
-            let pointer = below(pointer, &name);
-            self.places.insert(pointer.clone(), place(key));
-            let value = self.value(member, &pointer);
+            let value = self.value(member);
             object.insert(name, value);
         }
         object

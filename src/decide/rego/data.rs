@@ -10,7 +10,7 @@ use regorus::Value;
 
 use crate::decide::bundle::{Bundle, Text};
 use crate::decide::problem::PolicyProblem;
-use crate::decide::rego::{build, located, step, timer};
+use crate::decide::rego::{build, index, located, step, timer};
 
 /// How long settled packages may take: nobody waits for them.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -51,6 +51,14 @@ impl Data {
 
 /// What a package comes to.
 fn value(package: &[String], texts: &[Text], data: &Value) -> Result<Value, String> {
+    let stock = matches!(texts, [only] if only.text == index::TEXT);
+    match stock.then(|| index::of(data)).flatten() {
+        Some(index) => Ok(index),
+        None => evaluated(package, texts, data),
+    }
+}
+
+fn evaluated(package: &[String], texts: &[Text], data: &Value) -> Result<Value, String> {
     let mut engine = build(texts.iter(), data.clone())?;
     engine.set_execution_timer_config(timer(PATIENCE));
     let path = package.iter().fold("data".to_owned(), |path, name| step(&path, name));
@@ -113,5 +121,78 @@ fn address(value: &Value) -> Option<usize> {
         Value::Set(items) => Some(std::ptr::from_ref(&**items).addr()),
         Value::Object(members) => Some(std::ptr::from_ref(&**members).addr()),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Undefined => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Everything that a grant can say, also wrongly, in every combination that is not refused by the engine itself.
+    fn grants() -> Vec<serde_json::Value> {
+        let choices: [(&str, &[&str]); 9] = [
+            ("servers", &["", "[]", r#"["a", "tag:erp", "*", "a"]"#, r#"["a", 1]"#, r#""a""#]),
+            ("tools", &["", "[]", r#"["x", "x_*", "*", "**", "*x*", "a*b", ""]"#, "[null]"]),
+            ("methods", &["", r#"["read"]"#]),
+            ("tags", &["", r#"["t"]"#]),
+            ("resources", &["", "[]", r#"["u*"]"#]),
+            ("prompts", &["", r#"["p"]"#]),
+            ("when", &["", "{}", r#"{"r": "x"}"#, "[]"]),
+            ("redact", &["", r#"["/a"]"#]),
+            ("tool", &["", r#"["x"]"#]),
+        ];
+        let mut grants = vec![String::new()];
+        for (word, values) in choices {
+            grants = grants
+                .iter()
+                .flat_map(|grant| {
+                    values.iter().map(move |value| match *value {
+                        "" => grant.clone(),
+                        value => {
+                            format!("{grant}{}\"{word}\": {value}", if grant.is_empty() { "" } else { ", " })
+                        }
+                    })
+                })
+                .collect();
+        }
+        grants.iter().map(|grant| serde_json::from_str(&format!("{{{grant}}}")).unwrap()).collect()
+    }
+
+    fn both(data: &serde_json::Value) -> (Option<Value>, Result<Value, String>) {
+        let data = Value::from_json_str(&data.to_string()).unwrap();
+        let package = ["mcp", "index"].map(str::to_owned);
+        let text = Text { file: "index.rego".to_owned(), text: index::TEXT.to_owned() };
+        (index::of(&data), evaluated(&package, &[text], &data))
+    }
+
+    #[test]
+    fn the_index_is_the_one_that_the_engine_makes() {
+        let grants = grants();
+        let roles = grants.chunks(300).enumerate().map(|(n, grants)| (format!("r{n}"), grants.into()));
+        let roles: serde_json::Map<String, serde_json::Value> = roles.collect();
+        let acme = serde_json::json!({"roles": roles, "deny": [{"message": "no"}], "rates": {}});
+        for data in [
+            serde_json::json!({"tenants": {"acme": acme, "bare": {}, "shut": {"deny": false}, "none": {"roles": {}}}}),
+            serde_json::json!({"tenants": {}}),
+            serde_json::json!({}),
+        ] {
+            let (ours, theirs) = both(&data);
+            assert_eq!(ours.unwrap(), theirs.unwrap());
+        }
+    }
+
+    #[test]
+    fn data_of_another_shape_are_left_to_the_engine() {
+        for tenants in [
+            r#"[]"#,
+            r#"{"t": []}"#,
+            r#"{"t": {"roles": []}}"#,
+            r#"{"t": {"roles": {"r": {}}}}"#,
+            r#"{"t": {"roles": {"r": ["x"]}}}"#,
+            r#"{"a/b": {"roles": {"c": [{"servers": ["x"]}]}}, "a": {"roles": {"b/c": [{"servers": ["y"]}]}}}"#,
+        ] {
+            let tenants: serde_json::Value = serde_json::from_str(tenants).unwrap();
+            assert_eq!(both(&serde_json::json!({"tenants": tenants})).0, None, "{tenants}");
+        }
     }
 }
