@@ -110,7 +110,7 @@ impl Rego {
         let settled = settled::packages(bundle, serving);
         let packages: BTreeMap<_, _> =
             serving.iter().map(|module| (module.file.clone(), module.package.clone())).collect();
-        let data = Data::settle(bundle, &settled, &packages)?;
+        let data = Data::settle(bundle, &settled, serving)?;
         let open = |text: &&Text| packages.get(&text.file).is_none_or(|package| !settled.contains(package));
         let mut modules: Vec<Text> = bundle.modules.iter().filter(open).cloned().collect();
         modules.push(gate(defined));
@@ -185,6 +185,11 @@ impl Rego {
 
     fn engine(&self) -> Result<Engine, String> {
         build(self.modules.iter(), self.data.copy())
+    }
+
+    /// An engine that can be asked about everything.
+    fn knowing(&self) -> Result<Engine, String> {
+        build(self.modules.iter(), self.data.whole())
     }
 }
 

@@ -1,14 +1,17 @@
 //! The data that every engine begins with: the data files, and what the settled packages make of them.
 //!
-//! # Why each engine has a copy
-//! Values are counted by reference, and counts that threads share cost more than the copies.
+//! # Why each engine has a copy, and not of everything
+//! Values are counted by reference, and counts that threads share cost more than the copies. What no rule reads that is still
+//! to be evaluated, as the stock policies read their tenants' files by the index alone, only an explanation asks for.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use regorus::Value;
 
 use crate::decide::bundle::{Bundle, Text};
+use crate::decide::paths::{Module, Step};
 use crate::decide::problem::PolicyProblem;
 use crate::decide::rego::{build, index, located, step, timer};
 
@@ -16,21 +19,27 @@ use crate::decide::rego::{build, index, located, step, timer};
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Data, ready to be copied.
-pub(super) struct Data(Value);
+pub(super) struct Data {
+    all: Value,
+    /// As much of it as rules read.
+    read: Value,
+}
 
 impl Data {
     /// The data files, with the values of the settled packages among them.
     pub(super) fn settle(
         bundle: &Bundle,
         settled: &BTreeSet<Vec<String>>,
-        modules: &BTreeMap<String, Vec<String>>,
+        serving: &[Module],
     ) -> Result<Self, Vec<PolicyProblem>> {
         let problem = |e: String, texts: &[Text]| vec![located(&e, texts)];
         let mut data = Value::from_json_str(&bundle.data.to_string())
             .map_err(|e| problem(e.to_string(), &bundle.modules))?;
         let mut values = Vec::new();
         for package in settled {
-            let own = |text: &&Text| modules.get(&text.file) == Some(package);
+            let files: Vec<&str> =
+                serving.iter().filter(|m| m.package == *package).map(|m| m.file.as_str()).collect();
+            let own = |text: &&Text| files.contains(&text.file.as_str());
             let texts: Vec<Text> = bundle.modules.iter().filter(own).cloned().collect();
             values.push((package, value(package, &texts, &data).map_err(|e| problem(e, &texts))?));
         }
@@ -40,13 +49,49 @@ impl Data {
             });
             join(&mut data, nested);
         }
-        Ok(Self(data))
+        let open = serving.iter().filter(|module| !settled.contains(&module.package));
+        let paths: Vec<Vec<String>> = open.flat_map(read_by).collect();
+        let read = under(&data, &paths.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        Ok(Self { all: data, read })
     }
 
-    /// A copy that shares nothing with another.
+    /// A copy of what rules read, which shares nothing with another.
     pub(super) fn copy(&self) -> Value {
-        Copier::default().copy(&self.0)
+        Copier::default().copy(&self.read)
     }
+
+    /// The same of everything.
+    pub(super) fn whole(&self) -> Value {
+        Copier::default().copy(&self.all)
+    }
+}
+
+/// The paths of `data` that a module reads, each as far as it is known beforehand.
+fn read_by(module: &Module) -> Vec<Vec<String>> {
+    let references = module.rules.iter().flat_map(|rule| &rule.references);
+    let imports = module.imports.iter().map(|(_, path, _)| path.clone());
+    let paths = references.map(|reference| module.resolve(&reference.steps)).chain(imports);
+    let data = paths.filter(|steps| steps.first().and_then(Step::name) == Some("data"));
+    data.map(|steps| steps.iter().skip(1).map_while(Step::name).map(str::to_owned).collect()).collect()
+}
+
+/// What of a value lies on one of the paths, or below its end.
+fn under(value: &Value, paths: &[&[String]]) -> Value {
+    let Value::Object(members) = value else { return value.clone() };
+    if paths.iter().any(|path| path.is_empty()) {
+        return value.clone();
+    }
+    let kept = members.iter().filter_map(|(name, member)| {
+        let name_text = name.as_string().ok()?;
+        let below: Vec<&[String]> = paths
+            .iter()
+            .filter_map(|path| path.split_first())
+            .filter(|(first, _)| **first == **name_text)
+            .map(|(_, rest)| rest)
+            .collect();
+        (!below.is_empty()).then(|| (name.clone(), under(member, &below)))
+    });
+    Value::from(kept.collect::<BTreeMap<_, _>>())
 }
 
 /// What a package comes to.
@@ -90,7 +135,7 @@ struct Copier(HashMap<usize, Value>);
 
 impl Copier {
     fn copy(&mut self, value: &Value) -> Value {
-        let Some(address) = address(value) else { return value.clone() };
+        let Some(address) = shared(value) else { return self.fresh(value) };
         if let Some(copied) = self.0.get(&address) {
             return copied.clone();
         }
@@ -113,15 +158,16 @@ impl Copier {
     }
 }
 
-/// Where a counted value lies.
-fn address(value: &Value) -> Option<usize> {
-    match value {
-        Value::String(text) => Some(text.as_ptr().addr()),
-        Value::Array(items) => Some(std::ptr::from_ref(&**items).addr()),
-        Value::Set(items) => Some(std::ptr::from_ref(&**items).addr()),
-        Value::Object(members) => Some(std::ptr::from_ref(&**members).addr()),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Undefined => None,
-    }
+/// Where a counted value lies that is held more than once.
+fn shared(value: &Value) -> Option<usize> {
+    let (address, holders) = match value {
+        Value::String(text) => (text.as_ptr().addr(), Arc::strong_count(text)),
+        Value::Array(items) => (Arc::as_ptr(items).addr(), Arc::strong_count(items)),
+        Value::Set(items) => (Arc::as_ptr(items).addr(), Arc::strong_count(items)),
+        Value::Object(members) => (Arc::as_ptr(members).addr(), Arc::strong_count(members)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Undefined => return None,
+    };
+    (holders > 1).then_some(address)
 }
 
 #[cfg(test)]

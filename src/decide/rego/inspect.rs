@@ -27,7 +27,7 @@ impl Rego {
         phase: Phase,
     ) -> Result<Inspection, Failure> {
         let input = input::of(question, phase)?;
-        let engine = self.engine().map_err(Failure::Failed)?;
+        let engine = self.knowing().map_err(Failure::Failed)?;
         let outlines = self.modules.iter().filter_map(|text| outline(text).ok()).collect();
         let package = AUTHZ.map(str::to_owned).to_vec();
         let plain = Outline { file: String::new(), package, imports: String::new(), bodies: Vec::new() };

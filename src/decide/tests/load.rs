@@ -163,6 +163,29 @@ fn data_is_placed_by_its_folder_as_opa_places_it() {
 }
 
 #[test]
+fn rules_find_the_data_however_they_name_them() {
+    for rule in [
+        "allow if data.flags[input.tool.name].open",
+        "allow if data[place][input.tool.name].open\nplace := \"flags\"",
+        "import data.flags as known\nallow if known[input.tool.name].open",
+        "allow if { all := data; all.flags[input.tool.name].open }",
+        "allow if object.get(data, [\"flags\", input.tool.name, \"open\"], false)",
+        "allow if { walk(data, [path, true]); path == [\"flags\", input.tool.name, \"open\"] }",
+        "allow if { some name, flag in data.flags; name == input.tool.name; flag.open }",
+        "allow if { every flag in [data.flags[input.tool.name]] { flag.open } }",
+        "allow if of(data.flags)\nof(flags) if flags[input.tool.name].open",
+        "allow if data.lib.open[input.tool.name]",
+    ] {
+        let given = Given::rego(rule);
+        given.write("data.yaml", "unread: [1]\nflags: {list_a: {open: true}, list_b: {}}\n");
+        given.write("lib.rego", "package lib\nopen contains name if data.flags[name].open");
+        let decide = given.decide();
+        assert!(sees(&decide, &alice(), "list_a"), "{rule}");
+        assert!(!sees(&decide, &alice(), "list_b"), "{rule}");
+    }
+}
+
+#[test]
 fn data_that_conflicts_is_refused_in_the_file_that_comes_second() {
     let given = Given::new(&[
         ("authz.rego", "package mcp.authz\ndefault allow := false"),
