@@ -10,5 +10,7 @@ default allow := false
 
 allow if count(matching) > 0
 
+default rules := set()
+
 # Every grant that allows it, as TENANT/ROLE/POSITION: `acme/regional-manager/0` is that role's first grant.
 rules := object.keys(matching)

@@ -48,6 +48,8 @@ limited := [grant.limits | some grant in matching] if {
 	}
 } else := []
 
+default constraints := {}
+
 # One grant without conditions lifts those of the others. Several conditions are a choice, where all speak of one and the
 # same argument; otherwise all hold.
 constraints := {argument: schema |
@@ -60,7 +62,7 @@ constraints := {argument: schema |
 		limits.when
 	}
 	arguments := {argument | some limits in limited; some argument in object.keys(limits.when)}
-} else := {}
+}
 
 joined(schemas, arguments) := schema if {
 	count(schemas) == 1
@@ -68,6 +70,8 @@ joined(schemas, arguments) := schema if {
 } else := {"anyOf": [schema | some schema in schemas]} if {
 	arguments == 1
 } else := {"allOf": [schema | some schema in schemas]}
+
+default redact := set()
 
 # Masks add up.
 redact := {mask | some limits in limited; some mask in limits.redact}

@@ -18,8 +18,17 @@ use crate::decide::{builtin, reads};
 /// The package that answers.
 pub(in crate::decide) const AUTHZ: [&str; 2] = ["mcp", "authz"];
 
-/// The contract's keys that a policy defines.
-pub(in crate::decide) type Defined = BTreeSet<&'static str>;
+/// The contract's keys that a policy defines, and whether each has a value whatever is asked.
+pub(in crate::decide) type Defined = BTreeMap<&'static str, Presence>;
+
+/// Whether a key has a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::decide) enum Presence {
+    /// It may be undefined.
+    Maybe,
+    /// It has a default, or is a set that elements are put into.
+    Always,
+}
 
 /// Everything that can be told of serving modules and of tests.
 pub(in crate::decide) fn check(
@@ -57,7 +66,16 @@ fn key_of(module: &Module, rule: &Rule) -> Option<(&'static str, Kind, bool)> {
 
 fn defined(serving: &[Module]) -> Defined {
     let rules = serving.iter().flat_map(|module| module.rules.iter().map(move |rule| (module, rule)));
-    rules.filter_map(|(module, rule)| key_of(module, rule)).map(|(key, ..)| key).collect()
+    let mut defined = Defined::new();
+    for (module, rule) in rules {
+        if let Some((key, _, member)) = key_of(module, rule) {
+            let always = !member && (rule.default || rule.makes == Makes::Set);
+            let presence = if always { Presence::Always } else { Presence::Maybe };
+            let known = defined.entry(key).or_insert(presence);
+            *known = presence.max(*known);
+        }
+    }
+    defined
 }
 
 fn no_answer(serving: &[Module]) -> PolicyProblem {

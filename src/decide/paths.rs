@@ -35,6 +35,8 @@ pub(in crate::decide) struct Rule {
     pub(in crate::decide) partial: bool,
     /// What it makes.
     pub(in crate::decide) makes: Makes,
+    /// Whether it is what holds where no other rule of its name does.
+    pub(in crate::decide) default: bool,
     /// Where it stands.
     pub(in crate::decide) at: At,
     /// The references in it.
@@ -138,7 +140,8 @@ impl Rule {
         let at = place(refr);
         let unsure = heads::unsure(body);
         let (references, calls, aliases) = Default::default();
-        let mut rule = Self { name, partial, makes, at, references, calls, unsure, aliases };
+        let default = kind == "Default";
+        let mut rule = Self { name, partial, makes, default, at, references, calls, unsure, aliases };
         rule.indices(refr);
         rule.walk(body, Some("refr"));
         rule.keep_plain_aliases(body);

@@ -33,7 +33,7 @@ use regorus::utils::limits::ExecutionTimerConfig;
 use regorus::{Engine, LimitError, Value};
 
 use crate::decide::bundle::{Bundle, Text};
-use crate::decide::check::Defined;
+use crate::decide::check::{Defined, Presence};
 use crate::decide::outline::Outline;
 use crate::decide::paths::Module;
 use crate::decide::problem::{At, PolicyProblem};
@@ -246,8 +246,14 @@ fn build<'a>(texts: impl Iterator<Item = &'a Text>, data: Value) -> Result<Engin
     Ok(engine)
 }
 
+/// Each key with a list of its value, which is empty where it is undefined. Were a key that always has a value undefined after
+/// all, so were the answer, and that is a refusal.
 fn gate(defined: &Defined) -> Text {
-    let keys: Vec<String> = defined.iter().map(|key| format!("[\"{key}\", [v | v := {key}]]")).collect();
+    let keys = defined.iter().map(|(key, presence)| match presence {
+        Presence::Always => format!("[\"{key}\", [{key}]]"),
+        Presence::Maybe => format!("[\"{key}\", [v | v := {key}]]"),
+    });
+    let keys: Vec<String> = keys.collect();
     Text {
         file: format!("{GATE}.rego"),
         text: format!("package mcp.authz\n\n{GATE} := [{}]\n", keys.join(", ")),
