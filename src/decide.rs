@@ -20,6 +20,7 @@ mod comparison;
 mod conditions;
 mod constraint;
 mod contract;
+mod decline;
 mod engine;
 mod explain;
 mod fit;

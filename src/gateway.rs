@@ -8,6 +8,7 @@ mod belongs;
 mod beside;
 mod build;
 mod call;
+mod decline;
 mod gate;
 mod look;
 mod looks;
@@ -51,7 +52,7 @@ use crate::forward::{Endpoint, Passage};
 use crate::gateway::call::{Call, Eyes, Way};
 use crate::gateway::open::Open;
 use crate::gateway::pages::Pages;
-use crate::govern::Quotas;
+use crate::govern::{Quotas, Slot};
 use crate::identify::session::Sessions;
 use crate::identify::state::States;
 use crate::identify::{Caller, Identify};
@@ -140,27 +141,17 @@ impl Gateway {
                 panel.permit(caller, server, subject, message, &circumstances) // a tool call is authorised here
             }
             Eyes::Operator => self.rollout.live().inspect(caller, server, message, &circumstances),
+            Eyes::Nobody => self.rollout.live().decline(caller, server, message, &circumstances, call.declines),
         };
         if let Some(comparison) = compared(&permit) {
             self.shared.metrics.candidate().compared(Asked::Message, comparison);
         }
         let permit = permit.map_err(|denied| call.denied(*denied))?;
-        let (quotas, wait) = (self.quotas(way.caller.tenant()), self.config.slot_wait);
-        let account = self.account(way);
-        let slot = match permit.message().action.is_standing() {
-            true => self.shared.govern.admit_stream(
-                &permit,
-                quotas,
-                self.config.listen.limits.streams_per_tenant,
-            )?,
-            false => self.shared.govern.admit(&permit, quotas, account, wait).await?,
-        };
+        let slot = self.admit(way, &permit).await?;
         call.open = Some(self.open(&permit, &circumstances, call).await?);
         let lease = self.vault.lease(&permit).await?;
-        let token = self
-            .shared
-            .voucher
-            .vouch(&permit, &call.vouched(account.and_then(|account| account.url.as_ref())))?;
+        let url = self.account(way).and_then(|account| account.url.as_ref());
+        let token = self.shared.voucher.vouch(&permit, &call.vouched(url))?;
         let era = permit.message().era;
         let passage = Passage { permit, slot, lease };
         let request = self.request(inbound.head(), way, &passage, &token, call)?;
@@ -174,6 +165,21 @@ impl Gateway {
             },
             Era::Legacy => sent.await,
         }
+    }
+
+    /// Whether it may happen now. What belongs to a call takes no place on the account, as that call has one: an answer
+    /// that waited for the place of the call that asked, or a cancellation for the one that it cancels, would wait in vain.
+    async fn admit(&self, way: &Way, permit: &Permit) -> Result<Slot, Refusal> {
+        let (govern, action) = (&self.shared.govern, &permit.message().action);
+        if way.eyes == Eyes::Nobody {
+            return Ok(Slot::none());
+        }
+        let (quotas, wait) = (self.quotas(way.caller.tenant()), self.config.slot_wait);
+        if action.is_standing() {
+            return govern.admit_stream(permit, quotas, self.config.listen.limits.streams_per_tenant);
+        }
+        let account = if action.is_word() { None } else { self.account(way) };
+        govern.admit(permit, quotas, account, wait).await
     }
 
     /// Puts a permitted call on the record, and into metrics and traces.

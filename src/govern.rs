@@ -29,6 +29,13 @@ pub struct Slot {
     _stream: Option<Standing>,
 }
 
+impl Slot {
+    /// No place: for what no caller asked for, and what bounds itself.
+    pub fn none() -> Self {
+        Self { _place: None, _stream: None }
+    }
+}
+
 /// One standing stream of a tenant, counted until it is dropped.
 #[derive(Debug)]
 struct Standing(Arc<AtomicUsize>);

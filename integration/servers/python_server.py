@@ -7,11 +7,13 @@ import os
 import socket
 import sys
 import threading
+import warnings
 from typing import Any
 
 import uvicorn
 from mcp.server.mcpserver import Context, MCPServer
-from mcp.types import Completion, ToolAnnotations
+from mcp.shared.exceptions import MCPError
+from mcp.types import Completion, SamplingMessage, TextContent, ToolAnnotations
 from pydantic import BaseModel
 
 from recording import CLAIMS, Recording
@@ -145,6 +147,34 @@ def root() -> str:
 async def complete(ref, argument, context):
     words = [w for w in ("Ada", "Alan", "Grace") if w.startswith(argument.value)]
     return Completion(values=words, total=len(words), has_more=False)
+
+
+async def ask(what: str, ctx: Context) -> str:
+    """Asks the client for something, and answers with what came of it."""
+    session, related = ctx.session, ctx.request_id
+    warnings.simplefilter("ignore")
+    try:
+        if what == "roots":  # belongs to no call: goes out on the session's own stream
+            return (await session.list_roots()).model_dump_json()
+        if what == "elicitation":
+            schema = {"type": "object", "properties": {"name": {"type": "string"}}}
+            return (await session.elicit_form("Who?", schema, related)).model_dump_json()
+        hi = SamplingMessage(role="user", content=TextContent(type="text", text="hi"))
+        return (await session.create_message([hi], max_tokens=5, related_request_id=related)).model_dump_json()
+    except MCPError as error:
+        return json.dumps({"code": error.error.code, "message": error.error.message, "data": error.error.data})
+
+
+async def announce(ctx: Context) -> str:
+    """Says on the session's own stream that the tools have changed."""
+    await ctx.session.send_tool_list_changed()
+    return "said"
+
+
+# Where a test wants a server that asks its client; the sample server of the documentation does not.
+if os.environ.get("ASKS"):
+    server.add_tool(ask)
+    server.add_tool(announce)
 
 
 def exit_with_parent():

@@ -6,6 +6,8 @@
 
 use std::sync::Arc;
 
+use serde_json::{Map, Value};
+
 use crate::config::Server;
 use crate::decide::constraint::Constraints;
 use crate::decide::{Circumstances, Decide, Denied, Permit, Subject, Verdict};
@@ -28,32 +30,56 @@ impl Decide {
         message: Message,
         circumstances: &Circumstances,
     ) -> Result<Permit, Box<Denied>> {
-        let (subject, invocation) = (Subject::Server, circumstances.invocation);
-        if !is_a_look(&message.action) {
-            return Err(Box::new(Denied {
-                refusal: Refusal::Internal,
-                message,
-                caller,
-                server,
-                subject,
-                rules: Vec::new(),
-                deny: Vec::new(),
-                revision: self.revision().clone(),
-                invocation,
-                comparison: None,
-            }));
+        match is_a_look(&message.action) {
+            true => Ok(self.own_permit(RULE, Map::new(), caller, server, message, circumstances)),
+            false => Err(self.no_own_permit(caller, server, message, circumstances)),
         }
+    }
+
+    /// A permit that no policy gives, for what the gate does of itself, under the name of a rule of its own.
+    pub(in crate::decide) fn own_permit(
+        &self,
+        rule: &'static str,
+        annotations: Map<String, Value>,
+        caller: Arc<Caller>,
+        server: Arc<Server>,
+        message: Message,
+        circumstances: &Circumstances,
+    ) -> Permit {
         let verdict = Arc::new(Verdict {
             allow: true,
             deny: Vec::new(),
-            rules: vec![RULE.into()],
+            rules: vec![rule.into()],
             redact: Vec::new(),
             cost: 0.0,
-            annotations: serde_json::Map::new(),
+            annotations,
             revision: self.revision().clone(),
             constraints: Constraints::default(),
         });
-        Ok(Permit { caller, server, subject, message, verdict, invocation, comparison: None })
+        let invocation = circumstances.invocation;
+        Permit { caller, server, subject: Subject::Server, message, verdict, invocation, comparison: None }
+    }
+
+    /// The gate asks for what it does not do of itself: a defect.
+    pub(in crate::decide) fn no_own_permit(
+        &self,
+        caller: Arc<Caller>,
+        server: Arc<Server>,
+        message: Message,
+        circumstances: &Circumstances,
+    ) -> Box<Denied> {
+        Box::new(Denied {
+            refusal: Refusal::Internal,
+            message,
+            caller,
+            server,
+            subject: Subject::Server,
+            rules: Vec::new(),
+            deny: Vec::new(),
+            revision: self.revision().clone(),
+            invocation: circumstances.invocation,
+            comparison: None,
+        })
     }
 }
 

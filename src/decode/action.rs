@@ -18,6 +18,13 @@ impl Action {
         matches!(self, Self::OpenStream | Self::Listen(_))
     }
 
+    /// Whether it belongs to something that goes on already: the answer to a question that a call of the caller's has led
+    /// to, or word about such a call.
+    #[must_use]
+    pub fn is_word(&self) -> bool {
+        matches!(self, Self::Respond | Self::Notify(_))
+    }
+
     /// The exact arguments of a tool or a prompt, where it is given any.
     #[must_use]
     pub fn arguments(&self) -> Option<&RawValue> {

@@ -92,6 +92,22 @@ pub fn read(bytes: &[u8]) -> Result<Reply<'_>, BadReply> {
     }
 }
 
+/// What a server may ask of a client (2024-11-05 … 2025-11-25; nothing since): `None` for any other method.
+#[must_use]
+pub fn server_method(name: &str) -> Option<&'static str> {
+    const ALL: [&str; 8] = [
+        "ping",
+        "sampling/createMessage",
+        "elicitation/create",
+        "roots/list",
+        "tasks/get",
+        "tasks/result",
+        "tasks/list",
+        "tasks/cancel",
+    ];
+    ALL.into_iter().find(|known| *known == name)
+}
+
 /// The messages of an array that a 2025-03-26 server may send, or the one message itself.
 ///
 /// # Errors

@@ -4,7 +4,7 @@ use quick_cache::sync::Cache;
 
 use crate::decode::{Action, Message, RequestId};
 use crate::gateway::Gateway;
-use crate::gateway::call::Way;
+use crate::gateway::call::{Eyes, Way};
 use crate::identify::Caller;
 use crate::name::{ServerName, TenantId};
 use crate::refusal::Refusal;
@@ -46,6 +46,8 @@ impl Gateway {
                 let own = self.shared.tasks.of(tenant, &way.server.name, id, &principal);
                 own.map(drop).ok_or(Refusal::NotFound("task"))
             }
+            // What the gate declines was never put to the caller.
+            (Action::Respond, Some(_)) if way.eyes == Eyes::Nobody => Ok(()),
             (Action::Respond, Some(id)) if self.shared.questions.take(way, id) => Ok(()),
             (Action::Respond, _) => {
                 Err(Refusal::Invalid("it answers no request that the server has sent".to_owned()))

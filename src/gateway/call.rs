@@ -32,6 +32,8 @@ pub(in crate::gateway) enum Eyes {
     Caller,
     /// The operator of the gate, who wants to know what a server offers. No request of an agent is ever theirs.
     Operator,
+    /// Nobody: the gate tells a server no in the caller's place.
+    Nobody,
 }
 
 impl Way {
@@ -59,6 +61,8 @@ pub(in crate::gateway) struct Call {
     pub rules: Vec<Arc<str>>,
     pub revision: Option<Revision>,
     pub comparison: Option<Comparison>,
+    /// What of a server's the gate declines with this message.
+    pub declines: Option<&'static str>,
     pub open: Option<Open>,
 }
 
@@ -89,6 +93,7 @@ impl Call {
             rules: Vec::new(),
             revision: None,
             comparison: None,
+            declines: None,
             open: None,
         }
     }

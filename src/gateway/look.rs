@@ -8,13 +8,13 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method};
 
 use crate::decode::{Decoded, Era, Message, decode, splice};
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, Relay};
 use crate::gateway::call::{Call, Eyes, Way};
 use crate::identify::Caller;
 use crate::inbound::{Head, Inbound, Target};
 use crate::name::{ServerName, ToolName};
 use crate::refusal::Refusal;
-use crate::respond::Body;
+use crate::respond::{Answer, Body};
 
 /// A server's list has so many pages at most; the rest stays unseen.
 pub(in crate::gateway) const MOST_PAGES: usize = 50;
@@ -153,12 +153,8 @@ impl Gateway {
         body: Bytes,
         source: SocketAddr,
     ) -> Result<Told, Refusal> {
-        let depth = self.config.listen.limits.json_depth;
-        let decoded = decode(&head, body, way.version(), depth).map_err(|rejected| rejected.refusal)?;
-        let Decoded::One(message) = decoded else { return Err(Refusal::Internal) };
         let mut call = Call::sibling(way, source);
-        let mut looking = Looking(head);
-        match self.message(&mut looking, way, message, &mut call).await {
+        match self.say(head, way, body, &mut call).await {
             Ok(answer) => {
                 let session = answer.headers.into_iter().find(|(name, _)| name.as_str() == "mcp-session-id");
                 let message = match answer.body {
@@ -173,6 +169,20 @@ impl Gateway {
                 Err(refusal)
             }
         }
+    }
+
+    /// Sends one message of the gate's own on its way, as `call`.
+    pub(in crate::gateway) async fn say(
+        self: &Arc<Self>,
+        head: Head,
+        way: &Way,
+        body: Bytes,
+        call: &mut Call,
+    ) -> Result<Answer<Relay>, Refusal> {
+        let depth = self.config.listen.limits.json_depth;
+        let decoded = decode(&head, body, way.version(), depth).map_err(|rejected| rejected.refusal)?;
+        let Decoded::One(message) = decoded else { return Err(Refusal::Internal) };
+        self.message(&mut Looking(head), way, message, call).await
     }
 }
 

@@ -10,7 +10,8 @@ use crate::decode::sse::{Event, EventTooLarge, Events, message};
 use crate::decode::{Era, Version, reply};
 use crate::forward::{Exchange, Passage, Reply, Wait};
 use crate::gateway::Gateway;
-use crate::gateway::call::Call;
+use crate::gateway::call::{Call, Way};
+use crate::gateway::decline::Declining;
 use crate::gateway::open::Open;
 use crate::gateway::reply::{must_answer, outcome};
 use crate::gateway::sight::Sight;
@@ -30,6 +31,7 @@ pub struct Relay {
     events: Events,
     filter: Filter,
     sight: Sight,
+    declining: Declining,
     asked: Asked,
     ready: VecDeque<Bytes>,
     /// What has arrived behind the event that was taken last.
@@ -56,7 +58,7 @@ impl Relay {
         gateway: Arc<Gateway>,
         reply: Reply,
         redaction: Option<Redaction>,
-        sight: Sight,
+        way: &Way,
         call: &mut Call,
     ) -> Self {
         let Reply { mut exchange, passage: Passage { permit, slot, lease } } = reply;
@@ -67,8 +69,9 @@ impl Relay {
         Self {
             events: Events::new(gateway.config.listen.limits.event_bytes),
             exchange: Some(exchange),
+            sight: gateway.sight(way, call),
+            declining: Declining::of(way, permit.message(), call.source),
             filter: Filter::new(permit, lease, redaction),
-            sight,
             asked: call.asked(),
             ready: VecDeque::new(),
             behind: None,
@@ -221,6 +224,11 @@ impl Relay {
                 let refusal = self.bad(what);
                 self.ending = Some(Ending::Error(refusal.code(self.asked.era)));
                 Some(message(&self.gateway.error(&refusal, &self.asked)))
+            }
+            Passed::Declined(declined) => {
+                tracing::info!(server = %self.sight.server.name, what = declined.why, "Message of the server dropped");
+                self.declining.decline(&self.gateway, declined);
+                None
             }
         }
     }

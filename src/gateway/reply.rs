@@ -17,7 +17,7 @@ use crate::gateway::sight::Sight;
 use crate::gateway::tasks::Bound;
 use crate::record::{Outcome, Status};
 use crate::refusal::Refusal;
-use crate::respond::filter::{Ending, Filter, Judged, Passed};
+use crate::respond::filter::{Declined, Ending, Filter, Judged, Passed};
 use crate::respond::redact::Redaction;
 use crate::respond::{Answer, Body, table};
 
@@ -79,7 +79,7 @@ impl Gateway {
         let passed = match &judged.passed {
             Passed::AsIs => body.clone(),
             Passed::Changed(changed) => changed.clone(),
-            Passed::Dropped(what) => return Err(bad(what)),
+            Passed::Dropped(what) | Passed::Declined(Declined { why: what, .. }) => return Err(bad(what)),
         };
         let Some(ending) = judged.ending else { return Err(bad("it is no response")) };
         self.bind_task(&filter, &judged);
@@ -99,7 +99,7 @@ impl Gateway {
     ) -> Result<Answer<Relay>, Refusal> {
         let opening = matches!(reply.passage.permit.message().action, Action::Initialize { .. });
         let status = reply.exchange.status;
-        let mut relay = Relay::new(Arc::clone(self), reply, redaction, self.sight(way, call), call);
+        let mut relay = Relay::new(Arc::clone(self), reply, redaction, way, call);
         // The session's id goes into the header and is sealed with the revision that only the body tells.
         let opened = if opening { relay.until_opened().await } else { None };
         let answer = Answer { status, headers: Vec::new(), body: Body::Events(Box::new(relay)) };

@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use crate::catalogue::{Edition, Listed, Page, Pins, Tool};
 use crate::config::Server;
 use crate::decide::{self, Circumstances, Comparison, Narrowed, Panel, Question, Rollout, Subject};
+use crate::decode::reply::server_method;
 use crate::decode::{Era, Message, splice};
 use crate::gateway::beside::Differing;
 use crate::gateway::build::Shared;
@@ -135,7 +136,7 @@ impl list::Sight for Sight {
     fn sealed(&self, asked: &Message, state: &str) -> Option<String> {
         match self.eyes {
             Eyes::Caller => rounds::sealed(&self.states, &self.caller, &self.server.name, asked, state),
-            Eyes::Operator => None,
+            Eyes::Operator | Eyes::Nobody => None,
         }
     }
 
@@ -155,7 +156,7 @@ impl list::Sight for Sight {
 
     fn request(&self, method: &str) -> bool {
         // A ping asks nothing of anyone.
-        method == "ping" || self.shows(method, &Subject::Server)
+        method == "ping" || (server_method(method).is_some() && self.shows(method, &Subject::Server))
     }
 
     fn tools_changed(&self) {

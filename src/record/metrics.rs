@@ -44,6 +44,7 @@ pub struct Metrics {
     confirmed: IntGauge,
     pulls: IntCounterVec,
     changes: IntCounterVec,
+    declined: IntCounterVec,
     candidate: CandidateMetrics,
     held: [IntGauge; 3],
     audit_waiting: IntGauge,
@@ -128,6 +129,15 @@ pub enum Fetch {
     Failed,
 }
 
+/// Whether a server was told that what it asked for is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    /// It was.
+    Sent,
+    /// It could not be.
+    Unsent,
+}
+
 impl Metrics {
     /// Metrics that start at nothing.
     ///
@@ -181,6 +191,11 @@ impl Metrics {
                 "catalogue_changes_total",
                 "Tools that changed or appeared after they were pinned",
                 &["server", "kind"],
+            )?,
+            declined: make.counters(
+                "server_requests_declined_total",
+                "Requests of servers that policy kept from callers, and whether the server was told so",
+                &["method", "outcome"],
             )?,
             candidate: CandidateMetrics::new(&make)?,
             held: [
@@ -263,6 +278,15 @@ impl Metrics {
     pub fn pulled<T, E>(&self, outcome: &Result<T, E>) {
         let outcome = if outcome.is_ok() { "ok" } else { "failed" };
         self.pulls.with_label_values(&[outcome]).inc();
+    }
+
+    /// A request of a server did not reach its caller. `method`: one that a server may ask for.
+    pub fn declined(&self, method: Option<&'static str>, told: Told) {
+        let outcome = match told {
+            Told::Sent => "told",
+            Told::Unsent => "not_told",
+        };
+        self.declined.with_label_values(&[method.unwrap_or("other"), outcome]).inc();
     }
 
     /// A tool is not what was pinned. `kind`: how it differs, of a closed list.

@@ -33,6 +33,19 @@ pub(crate) enum Passed {
     Changed(Bytes),
     /// It does not pass, and why.
     Dropped(&'static str),
+    /// It does not pass, and the server waits for an answer to it.
+    Declined(Declined),
+}
+
+/// A request of the server that does not reach the caller.
+#[derive(Debug)]
+pub(crate) struct Declined {
+    /// Its id.
+    pub id: RequestId,
+    /// Its method, where a server may ask that of a client at all.
+    pub method: Option<&'static str>,
+    /// Why.
+    pub why: &'static str,
 }
 
 /// One message judged.
@@ -68,6 +81,10 @@ impl Judged {
 
     fn dropped(why: &'static str) -> Self {
         Self::passing(Passed::Dropped(why))
+    }
+
+    fn declined(id: RequestId, method: &str, why: &'static str) -> Self {
+        Self::passing(Passed::Declined(Declined { id, method: reply::server_method(method), why }))
     }
 }
 
@@ -111,7 +128,7 @@ impl Filter {
             },
             Ok(Reply::Request { id, method, params }) => match sight.request(&method) {
                 true => self.request(data, id, &method, params),
-                false => Judged::dropped("policy refuses this request of the server"),
+                false => Judged::declined(id, &method, "policy refuses this request of the server"),
             },
             Ok(Reply::Notification { method, params }) => self.notification(data, &method, params, sight),
         }
@@ -157,7 +174,7 @@ impl Filter {
         let passed = match (&self.redaction, params) {
             (Some(redaction), Some(params)) => match redaction.request(method, params) {
                 Some(masked) => with_result(data, params, masked.get()),
-                None => return Judged::dropped("its request cannot be redacted"),
+                None => return Judged::declined(id, method, "its request cannot be redacted"),
             },
             (Some(_), None) | (None, _) => Passed::AsIs,
         };
