@@ -185,6 +185,8 @@ pub struct Rates {
     pub agent: Option<Rate>,
     /// Calls of one tool, by glob; the first that matches.
     pub tools: Vec<(String, Rate)>,
+    /// What the tenant's calls may cost in a calendar month (UTC), in the units of the policy's `cost`.
+    pub budget: Option<NonZeroU32>,
 }
 
 /// So many per window, and how many at once.

@@ -126,10 +126,12 @@ pub struct Circumstances {
     pub protocol: Option<&'static str>,
     /// The client's name and version as it says itself.
     pub client: Option<(String, Option<String>)>,
-    /// The workflow that the call belongs to.
+    /// The workflow that the call belongs to, as the client says.
     pub workflow: Option<String>,
-    /// Requests left in the tenant's rate.
+    /// Requests left in the tenant's rate, where policy reads it and there is a rate.
     pub rate_remaining: Option<u32>,
+    /// What the tenant's calls have cost in this calendar month, where policy reads it.
+    pub cost_this_month: Option<f64>,
 }
 
 impl Circumstances {
@@ -144,6 +146,7 @@ impl Circumstances {
             client: None,
             workflow: None,
             rate_remaining: None,
+            cost_this_month: None,
         }
     }
 }

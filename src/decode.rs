@@ -8,6 +8,7 @@
 
 pub mod access;
 mod action;
+mod baggage;
 mod envelope;
 mod json;
 mod keys;
@@ -149,6 +150,8 @@ pub struct Meta {
     pub client_version: Option<String>,
     /// W3C trace context (SEP-414).
     pub traceparent: Option<String>,
+    /// The workflow that the client says the message belongs to (`baggage`): not verified.
+    pub workflow: Option<String>,
     /// Whether the client declared the tasks extension.
     pub tasks: bool,
 }

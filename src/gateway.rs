@@ -25,6 +25,7 @@ mod reply;
 mod rounds;
 mod route;
 mod sight;
+mod spending;
 mod standing;
 mod subject;
 mod tasks;
@@ -127,7 +128,7 @@ impl Gateway {
         call: &mut Call,
     ) -> Result<Answer<Relay>, Refusal> {
         call.asks(&message);
-        let circumstances = call.circumstances();
+        let circumstances = self.circumstances(way.caller.tenant(), call);
         if self.is_own(way, &message) {
             return self.answer_own(way, &message, &circumstances, call).await;
         }

@@ -1,22 +1,31 @@
-//! Whether it may happen now: rates by tenant, user, agent and tool, slots per account, streams per tenant → [`Slot`].
+//! Whether it may happen now: rates by tenant, user, agent and tool, slots per account, streams and budget per tenant →
+//! [`Slot`].
 //!
 //! # Why after `decide`
 //! Policy data may set the limits, and a refused call must not take a slot. The price is that a flood reaches policy,
 //! whose decisions are cached; `listen` bounds connections and bytes before that.
 
+mod budget;
+
+pub use budget::{Paid, Saved};
+
 use std::num::NonZeroU32;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
 use globset::GlobMatcher;
 use governor::clock::{Clock, DefaultClock};
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use governor::middleware::StateInformationMiddleware;
+use governor::state::{InMemoryState, NotKeyed};
+use governor::{Quota, RateLimiter};
+use jiff::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::{Account, Rate, Rates};
 use crate::decide::{Permit, Subject};
+use crate::govern::budget::{Budgets, Charge};
 use crate::identify::Caller;
 use crate::name::{ServerName, TenantId, ToolName};
 use crate::refusal::{Exhausted, Limit, Refusal};
@@ -27,12 +36,18 @@ use crate::refusal::{Exhausted, Limit, Refusal};
 pub struct Slot {
     _place: Option<OwnedSemaphorePermit>,
     _stream: Option<Standing>,
+    charge: Charge,
 }
 
 impl Slot {
     /// No place: for what no caller asked for, and what bounds itself.
     pub fn none() -> Self {
-        Self { _place: None, _stream: None }
+        Self { _place: None, _stream: None, charge: Charge::default() }
+    }
+
+    /// The call goes to the server now: what it costs is spent. Until then it is given back with the place.
+    pub fn pay(&mut self) -> Paid {
+        std::mem::take(&mut self.charge).pay()
     }
 }
 
@@ -65,8 +80,12 @@ enum Who {
 #[derive(Debug)]
 struct Limiter {
     rate: Rate,
-    cells: DefaultDirectRateLimiter,
+    cells: Cells,
+    /// How many requests were left, and when.
+    seen: Mutex<(Instant, u32)>,
 }
+
+type Cells = RateLimiter<NotKeyed, InMemoryState, DefaultClock, StateInformationMiddleware>;
 
 /// Slots of one account and how many it was made for.
 #[derive(Debug)]
@@ -81,6 +100,7 @@ pub struct Govern {
     limiters: DashMap<Counter, Arc<Limiter>>,
     slots: DashMap<(TenantId, ServerName), Slots>,
     streams: DashMap<TenantId, Arc<AtomicUsize>>,
+    budgets: Budgets,
     clock: DefaultClock,
 }
 
@@ -109,7 +129,8 @@ impl Quotas {
 }
 
 impl Govern {
-    /// Counts the message and takes a place on the account, waiting at most `patience` for one.
+    /// Counts the message, takes what it costs from the tenant's budget, and takes a place on the account, waiting at most
+    /// `patience` for one.
     ///
     /// # Errors
     /// [`Refusal::TooMany`] with what is exhausted and when a retry can succeed.
@@ -121,11 +142,12 @@ impl Govern {
         patience: Duration,
     ) -> Result<Slot, Refusal> {
         self.count(permit.caller(), &permit.server().name, permit.subject(), quotas)?;
+        let charge = self.charge(permit, quotas)?;
         let place = match account {
             Some(account) => self.place(account, patience).await?,
             None => None,
         };
-        Ok(Slot { _place: place, _stream: None })
+        Ok(Slot { _place: place, _stream: None, charge })
     }
 
     /// Counts the opening of a standing stream, of which a tenant may have `most`. It may last for hours and makes no
@@ -135,8 +157,46 @@ impl Govern {
     /// [`Refusal::TooMany`], and [`Refusal::Overloaded`] where the tenant has `most` already.
     pub fn admit_stream(&self, permit: &Permit, quotas: &Quotas, most: usize) -> Result<Slot, Refusal> {
         self.count(permit.caller(), &permit.server().name, permit.subject(), quotas)?;
+        let charge = self.charge(permit, quotas)?;
         let stream = self.stream(permit.caller().tenant(), most)?;
-        Ok(Slot { _place: None, _stream: Some(stream) })
+        Ok(Slot { _place: None, _stream: Some(stream), charge })
+    }
+
+    fn charge(&self, permit: &Permit, quotas: &Quotas) -> Result<Charge, Refusal> {
+        let (tenant, cost) = (permit.caller().tenant(), permit.verdict().cost);
+        self.budgets.charge(tenant, cost, quotas.rates.budget, Timestamp::now())
+    }
+
+    /// What the tenant's calls have cost this month.
+    #[must_use]
+    pub fn spent(&self, tenant: &TenantId, now: Timestamp) -> f64 {
+        self.budgets.spent(tenant, now)
+    }
+
+    /// How many requests are left in the tenant's rate, this one included; `None`: it has none.
+    #[must_use]
+    pub fn rate_remaining(&self, tenant: &TenantId, quotas: &Quotas) -> Option<u32> {
+        let rate = quotas.rates.tenant?;
+        let counter = Counter { tenant: tenant.clone(), who: Who::Tenant };
+        let limiter = self.limiters.get(&counter).filter(|limiter| limiter.rate == rate);
+        Some(limiter.map_or(rate.burst.get(), |limiter| limiter.left()))
+    }
+
+    /// What was spent and the store does not have yet.
+    #[must_use]
+    pub fn unsaved(&self) -> Vec<Saved> {
+        self.budgets.unsaved()
+    }
+
+    /// The store has this now.
+    pub fn stored(&self, saved: &[Saved]) {
+        self.budgets.stored(saved);
+    }
+
+    /// Takes up what a tenant had spent before the gate was started; false where it cannot be understood.
+    #[must_use]
+    pub fn restore(&self, saved: &Saved) -> bool {
+        self.budgets.restore(saved)
     }
 
     fn stream(&self, tenant: &TenantId, most: usize) -> Result<Standing, Refusal> {
@@ -202,15 +262,19 @@ impl Govern {
     ) -> Result<(), Refusal> {
         let counter = Counter { tenant: tenant.clone(), who };
         let limiter = self.limiter(counter, rate);
-        limiter.cells.check().map_err(|not_until| {
-            Refusal::TooMany(Exhausted {
+        match limiter.cells.check() {
+            Ok(state) => {
+                limiter.saw(state.remaining_burst_capacity());
+                Ok(())
+            }
+            Err(not_until) => Err(Refusal::TooMany(Exhausted {
                 what: what(),
                 limit: rate.requests.get(),
                 window: rate.per,
                 remaining: 0,
                 retry: not_until.wait_time_from(self.clock.now()),
-            })
-        })
+            })),
+        }
     }
 
     fn limiter(&self, counter: Counter, rate: Rate) -> Arc<Limiter> {
@@ -219,7 +283,7 @@ impl Govern {
         {
             return Arc::clone(&limiter);
         }
-        let fresh = Arc::new(Limiter { rate, cells: RateLimiter::direct(quota(rate)) });
+        let fresh = Arc::new(Limiter::new(rate));
         self.limiters.insert(counter, Arc::clone(&fresh));
         fresh
     }
@@ -268,14 +332,36 @@ impl Slots {
     }
 }
 
+impl Limiter {
+    fn new(rate: Rate) -> Self {
+        let cells = RateLimiter::direct(quota(rate)).with_middleware();
+        Self { rate, cells, seen: Mutex::new((Instant::now(), rate.burst.get())) }
+    }
+
+    fn saw(&self, left: u32) {
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = (Instant::now(), left);
+    }
+
+    /// How many requests are left: those that were, and those that time has given back since.
+    fn left(&self) -> u32 {
+        let (at, left) = *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let back = at.elapsed().as_nanos() / step(self.rate).as_nanos();
+        u32::try_from(back).unwrap_or(u32::MAX).saturating_add(left).min(self.rate.burst.get())
+    }
+}
+
 /// Whether the limiter would admit its whole burst, and so is worth what a new one is.
 fn is_idle(limiter: &Limiter) -> bool {
     limiter.cells.check_n(limiter.rate.burst).is_ok_and(|now| now.is_ok())
 }
 
+/// After how long one more request is given back; never zero.
+fn step(rate: Rate) -> Duration {
+    (rate.per / rate.requests.get()).max(Duration::from_nanos(1))
+}
+
 fn quota(rate: Rate) -> Quota {
-    let step = rate.per / rate.requests.get();
-    Quota::with_period(step.max(Duration::from_nanos(1)))
+    Quota::with_period(step(rate))
         .unwrap_or_else(|| Quota::per_second(rate.requests))
         .allow_burst(rate.burst)
 }

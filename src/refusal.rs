@@ -269,7 +269,7 @@ impl Refusal {
 
 /// What is used up, and when there is more.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{what} exhausted: {limit} per {window_text}; retry after {retry_ms} ms", window_text = humantime::format_duration(*.window), retry_ms = .retry.as_millis())]
+#[error("{what} exhausted: {limit} per {window}; retry after {retry_ms} ms", window = .what.window(*.window), retry_ms = .retry.as_millis())]
 pub struct Exhausted {
     /// Which limit.
     pub what: Limit,
@@ -307,6 +307,16 @@ pub enum Limit {
 }
 
 impl Limit {
+    /// The window in words.
+    fn window(&self, window: Duration) -> String {
+        match self {
+            Self::Budget => "calendar month (UTC)".to_owned(),
+            Self::TenantRate | Self::UserRate | Self::AgentRate(_) | Self::ToolRate(_) | Self::Slots => {
+                humantime::format_duration(window).to_string()
+            }
+        }
+    }
+
     /// Which limit, in one word of a closed list.
     #[must_use]
     pub fn reason(&self) -> &'static str {

@@ -32,6 +32,9 @@ use crate::secret::Secret;
 /// How often keys, counters and files are looked after.
 const ROUND: Duration = Duration::from_secs(30);
 
+/// How often what tenants have spent is written: a crash loses no more than that.
+const SAVED_EVERY: Duration = Duration::from_secs(1);
+
 /// How often a gate that cannot sign, for its sealing key is not here, asks for it again.
 const LOCKED_ROUND: Duration = Duration::from_secs(2);
 
@@ -99,6 +102,7 @@ impl Running {
         let mut tasks = JoinSet::new();
         tasks.spawn(serve(Arc::clone(&gate), bound, Arc::clone(&drain), watch.clone()));
         tasks.spawn(keep(Arc::clone(&shared), watch.clone()));
+        tasks.spawn(save(Arc::clone(&shared), watch.clone()));
         let admin = admin.map(|(socket, address)| {
             let state = operator::state(&gate, &drain, token);
             let mut stop = watch.clone();
@@ -158,6 +162,7 @@ impl Running {
         })
         .await;
         self.tasks.abort_all();
+        self.shared.save_spending().await;
         let shared = Arc::clone(&self.shared);
         let _ = tokio::task::spawn_blocking(move || shared.record().stop()).await;
         answered
@@ -216,5 +221,16 @@ async fn keep(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
         if let Err(error) = shared.voucher().maintain(SystemTime::now()).await {
             tracing::warn!(%error, "Signing keys were not looked after");
         }
+    }
+}
+
+/// Writes what tenants have spent, behind their calls.
+async fn save(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => return,
+            () = tokio::time::sleep(SAVED_EVERY) => {}
+        }
+        shared.save_spending().await;
     }
 }

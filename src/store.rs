@@ -15,6 +15,8 @@ pub enum Table {
     Keys,
     /// How far a candidate policy has come.
     Policies,
+    /// What each tenant's calls have cost this month.
+    Spending,
 }
 
 /// A stored value and its version, for compare-and-set.
@@ -65,6 +67,9 @@ pub trait Store: Send + Sync + std::fmt::Debug {
         value: &[u8],
         expected: Option<u64>,
     ) -> Result<u64, StoreError>;
+
+    /// Writes entries, all of them or none, whatever is there.
+    async fn put_all(&self, table: Table, entries: Vec<(Vec<u8>, Vec<u8>)>) -> Result<(), StoreError>;
 
     /// Removes an entry; true if it was there.
     async fn remove(&self, table: Table, key: &[u8]) -> Result<bool, StoreError>;

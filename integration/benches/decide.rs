@@ -102,6 +102,7 @@ impl Bench {
             client: Some(("bench".into(), Some("1".into()))),
             workflow: None,
             rate_remaining: Some(100),
+            cost_this_month: None,
         };
         Self { directory, caller, config, circumstances }
     }

@@ -61,7 +61,7 @@ pub(super) fn config(mut raw: Raw, report: &mut Report<'_>) -> Option<Config> {
         delivery,
         ask_first: raw.ask_first.and_then(|raw| own_tool(&raw, report)),
         pins,
-        rates: rates::rates(raw.rates, report),
+        rates: rates::rates(raw.rates, raw.budget, report),
         slot_wait: raw.slot_wait.0,
         vouch,
         audit: audit(&raw.audit, &state, report),

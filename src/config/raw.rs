@@ -66,6 +66,8 @@ pub(crate) struct Raw {
     pub(crate) pins: Option<RawPins>,
     /// Rates, where the policies' data says nothing else for a tenant.
     pub(crate) rates: RawRates,
+    /// The budget of a tenant, where the policies' data says nothing else for it.
+    pub(crate) budget: Option<RawBudget>,
     /// How long a call waits for one of the account's `slots`.
     pub(crate) slot_wait: Span,
     /// The signed statement to the server of who is calling.
@@ -96,6 +98,7 @@ impl Default for Raw {
             ask_first: None,
             pins: None,
             rates: RawRates::default(),
+            budget: None,
             slot_wait: seconds(5),
             vouch: RawVouch::default(),
             audit: RawAudit::default(),
@@ -298,6 +301,15 @@ pub(crate) struct RawRates {
     /// Calls of one tool by glob, in order; the first that matches.
     #[schemars(extend("minProperties" = 1))]
     pub(crate) tools: Option<BTreeMap<String, RawRate>>,
+}
+
+/// What a tenant's calls may cost.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawBudget {
+    /// In a calendar month (UTC), in the units of the policy's `cost`.
+    #[schemars(range(min = 1, max = 4_294_967_295_u64))]
+    pub(crate) per_month: u32,
 }
 
 /// So many requests in a span of time.

@@ -30,6 +30,7 @@ impl Config {
             "ask_first": self.ask_first.as_ref().map(|tool| json!({"tool": tool})),
             "pins": self.pins.as_ref().map(|pins| json!({"file": pins.file, "mode": pins.mode.as_str()})),
             "rates": rates(&self.rates),
+            "budget": self.rates.budget.map(|budget| json!({"per_month": budget})),
             "vouch": {
                 "issuer": self.vouch.issuer,
                 "header": self.vouch.header.as_str(),

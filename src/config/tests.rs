@@ -78,6 +78,7 @@ fn every_key_that_the_plan_names_is_understood() {
     assert_eq!(config.accounts.len(), 5);
     let globs: Vec<&str> = config.rates.tools.iter().map(|(glob, _)| glob.as_str()).collect();
     assert_eq!(globs, ["update_*", "create_*", "*"], "in the order in which they are written");
+    assert_eq!(config.rates.budget.map(u32::from), Some(100_000));
     assert_eq!(config.audit.fsync, Fsync::Every(Duration::from_millis(100)));
     assert_eq!(
         config.identity.issuers[0].issuer, "https://idp.acme.example",

@@ -92,7 +92,7 @@ impl Reads {
             Self::Field(Field::ClientName | Field::ClientVersion | Field::ClientVerified) => {
                 Some("request.client")
             }
-            Self::Field(Field::Workflow) => Some("request.workflow"),
+            Self::Field(Field::Workflow) => Some("request.workflow"), // in the audit; a replay does not ask with it
             Self::Field(Field::RateRemaining | Field::CostThisMonth) => Some("usage"),
             Self::Field(
                 Field::Phase

@@ -189,7 +189,7 @@ impl Decide {
         &self.revision
     }
 
-    /// The rates that tenants' data asks for: `data.tenants.<tenant>.rates`.
+    /// The rates and budgets that tenants' data asks for: `data.tenants.<tenant>.rates` and `.budget`.
     pub fn rates(&self) -> impl Iterator<Item = (&TenantId, &Rates)> {
         self.rates.iter()
     }

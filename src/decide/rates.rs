@@ -1,4 +1,4 @@
-//! `data.tenants.<tenant>.rates` → the rates of each tenant.
+//! `data.tenants.<tenant>.rates` and `.budget` → the rates of each tenant.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -12,7 +12,7 @@ use crate::decide::problem::{At, PolicyProblem, nearest};
 use crate::decide::yaml::below;
 use crate::name::TenantId;
 
-/// The rates of every tenant whose data says something of them.
+/// The rates and the budget of every tenant whose data says something of them.
 pub(in crate::decide) fn read(bundle: &Bundle) -> Result<BTreeMap<TenantId, Rates>, Vec<PolicyProblem>> {
     let mut reader = Reader { bundle, problems: Vec::new() };
     let mut rates = BTreeMap::new();
@@ -20,8 +20,11 @@ pub(in crate::decide) fn read(bundle: &Bundle) -> Result<BTreeMap<TenantId, Rate
         let pointer = below("/tenants", name);
         match TenantId::parse(name) {
             Ok(id) => {
-                if let Some(said) = tenant.get("rates") {
-                    rates.insert(id, reader.rates(said, &below(&pointer, "rates")));
+                let said = tenant.get("rates").map(|said| reader.rates(said, &below(&pointer, "rates")));
+                let budget = tenant.get("budget").map(|said| reader.budget(said, &below(&pointer, "budget")));
+                if said.is_some() || budget.is_some() {
+                    let budget = budget.flatten();
+                    rates.insert(id, Rates { budget, ..said.unwrap_or_default() });
                 }
             }
             Err(e) => reader.problem(&pointer, format!("`{name}` is no tenant's name: {e}"), ""),
@@ -53,6 +56,11 @@ impl Reader<'_> {
         rates
     }
 
+    fn budget(&mut self, said: &Value, pointer: &str) -> Option<NonZeroU32> {
+        let members = self.object(said, pointer, &["per_month"])?;
+        self.count(members, pointer, "per_month", "write e.g. `{per_month: 10000}`")
+    }
+
     fn tools(&mut self, said: &Value, pointer: &str) -> Vec<(String, Rate)> {
         let Some(members) = said.as_object() else {
             self.problem(pointer, "not a mapping", "write `\"GLOB\": {requests: …, per: …}`");
@@ -73,19 +81,28 @@ impl Reader<'_> {
 
     fn rate(&mut self, said: &Value, pointer: &str) -> Option<Rate> {
         let members = self.object(said, pointer, &["requests", "per", "burst"])?;
-        let requests = self.count(members, pointer, "requests");
-        let burst =
-            if members.contains_key("burst") { self.count(members, pointer, "burst") } else { requests };
+        let fix = "write e.g. `{requests: 600, per: 1m, burst: 60}`";
+        let requests = self.count(members, pointer, "requests", fix);
+        let burst = match members.contains_key("burst") {
+            true => self.count(members, pointer, "burst", fix),
+            false => requests,
+        };
         let per = self.per(members, pointer);
         Some(Rate { requests: requests?, per: per?, burst: burst? })
     }
 
-    fn count(&mut self, members: &Map<String, Value>, pointer: &str, name: &str) -> Option<NonZeroU32> {
+    fn count(
+        &mut self,
+        members: &Map<String, Value>,
+        pointer: &str,
+        name: &str,
+        fix: &str,
+    ) -> Option<NonZeroU32> {
         let count = members.get(name).and_then(Value::as_u64).and_then(|n| u32::try_from(n).ok());
         let count = count.and_then(NonZeroU32::new);
         if count.is_none() {
             let what = format!("`{name}` is not a whole number from 1");
-            self.problem(&below(pointer, name), what, "write e.g. `{requests: 600, per: 1m, burst: 60}`");
+            self.problem(&below(pointer, name), what, fix);
         }
         count
     }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use crate::config::{Canary, Rates, Server};
 use crate::decide::allowance::{Allowance, Purse};
 use crate::decide::comparison::{Side, compare};
+use crate::decide::contract::Field;
 use crate::decide::engine::No;
 use crate::decide::rego::Failure;
 use crate::decide::{
@@ -162,6 +163,23 @@ impl<'a> Panel<'a> {
     #[must_use]
     pub fn alone(deciding: &'a Decide) -> Self {
         Self { deciding, beside: None }
+    }
+
+    /// Whether a policy reads what is left of the tenant's rate.
+    #[must_use]
+    pub fn reads_rate(&self) -> bool {
+        self.reads(Field::RateRemaining)
+    }
+
+    /// Whether a policy reads what the tenant has spent.
+    #[must_use]
+    pub fn reads_cost(&self) -> bool {
+        self.reads(Field::CostThisMonth)
+    }
+
+    fn reads(&self, field: Field) -> bool {
+        self.deciding.reads.has(field)
+            || self.beside.as_ref().is_some_and(|beside| beside.other.reads.has(field))
     }
 
     /// The policy whose decision counts.

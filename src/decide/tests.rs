@@ -114,6 +114,7 @@ fn circumstances() -> Circumstances {
         client: Some(("inspector".into(), None)),
         workflow: None,
         rate_remaining: None,
+        cost_this_month: None,
     }
 }
 

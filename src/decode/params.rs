@@ -3,7 +3,7 @@
 use serde::de::MapAccess;
 use serde_json::value::RawValue;
 
-use super::Meta;
+use super::{Meta, baggage};
 use super::json::{self, Walk};
 use super::object::{Members, Object, Scalar, Text};
 use crate::refusal::Refusal;
@@ -68,6 +68,7 @@ impl Params<'_> {
             client_name: client.and_then(|client| text(&client.name)),
             client_version: client.and_then(|client| text(&client.version)),
             traceparent: text(&self.meta.traceparent),
+            workflow: self.meta.baggage.text().and_then(baggage::workflow).map(str::to_owned),
             tasks: self.meta.capabilities.as_ref().is_some_and(|capabilities| capabilities.extensions.tasks),
         }
     }
@@ -122,6 +123,7 @@ pub(super) struct MetaFields<'a> {
     pub(super) capabilities: Option<Capabilities>,
     client: Option<Client<'a>>,
     traceparent: Scalar<'a>,
+    baggage: Scalar<'a>,
 }
 
 impl<'de> Members<'de> for MetaFields<'de> {
@@ -157,6 +159,7 @@ impl<'de> Members<'de> for MetaFields<'de> {
                 self.client = members.next_value_seed(Object { into: Client::default(), left })?;
             }
             "traceparent" => self.traceparent = members.next_value_seed(Text { left })?,
+            "baggage" => self.baggage = members.next_value_seed(Text { left })?,
             _ => members.next_value_seed(Walk { left })?,
         }
         Ok(())

@@ -13,6 +13,7 @@ use crate::forward::{BadEndpoint, Endpoint, Forward, Resolver};
 use crate::gateway::Gateway;
 use crate::gateway::belongs::Questions;
 use crate::gateway::looks::Looks;
+use crate::gateway::spending;
 use crate::gateway::standing::{Kept, Standing, kept_copy};
 use crate::gateway::tasks::Tasks;
 use crate::govern::{Govern, Quotas};
@@ -123,6 +124,8 @@ impl Shared {
         let directory = &config.state.directory;
         let store: Arc<dyn Store> = Arc::new(FileStore::open(directory.join("portcullis.redb"))?);
         let standing = Standing::read(store.as_ref()).await?;
+        let govern = Govern::default();
+        spending::restore(store.as_ref(), &govern).await?;
         let sealer = Arc::new(Sealer::open(&config.state.sealing_key).await?);
         let voucher =
             Voucher::open(&config.vouch, Arc::clone(&store), Arc::clone(&sealer), SystemTime::now()).await?;
@@ -130,7 +133,7 @@ impl Shared {
         Ok(Arc::new(Self {
             store,
             sealer,
-            govern: Govern::default(),
+            govern,
             forward: Arc::new(Forward::new(Resolver::system())),
             record,
             voucher,
@@ -154,6 +157,7 @@ impl Shared {
     /// The metrics, in the text format that Prometheus reads.
     #[must_use]
     pub fn rendered_metrics(&self) -> String {
+        self.metrics.spending_waits(self.govern.unsaved().len());
         self.metrics.render(&self.record, &self.tally)
     }
 
@@ -356,6 +360,7 @@ fn merged(own: &Rates, default: &Rates) -> Quotas {
         user: own.user.or(default.user),
         agent: own.agent.or(default.agent),
         tools: own.tools.iter().chain(&default.tools).cloned().collect(),
+        budget: own.budget.or(default.budget),
     })
 }
 

@@ -7,9 +7,10 @@ use std::time::{Instant, SystemTime};
 use crate::config::Server;
 use crate::decide::{Circumstances, Comparison, Denied};
 use crate::decode::{Action, Era, Message, Rejected, RequestId, Version};
+use crate::gateway::Gateway;
 use crate::gateway::open::Open;
 use crate::identify::Caller;
-use crate::name::{Invocation, Revision};
+use crate::name::{Invocation, Revision, TenantId};
 use crate::record;
 use crate::refusal::Refusal;
 use crate::respond::table::Asked;
@@ -57,6 +58,7 @@ pub(in crate::gateway) struct Call {
     pub tool_call: bool,
     pub about: Option<About>,
     pub client: Option<(String, Option<String>)>,
+    pub workflow: Option<String>,
     pub arguments: Option<Box<serde_json::value::RawValue>>,
     pub rules: Vec<Arc<str>>,
     pub revision: Option<Revision>,
@@ -89,6 +91,7 @@ impl Call {
             tool_call: false,
             about: None,
             client: None,
+            workflow: None,
             arguments: None,
             rules: Vec::new(),
             revision: None,
@@ -114,6 +117,7 @@ impl Call {
         self.method = (!message.method.is_empty()).then_some(message.method);
         self.client =
             message.meta.client_name.clone().map(|name| (name, message.meta.client_version.clone()));
+        self.workflow.clone_from(&message.meta.workflow);
         match &message.action {
             Action::CallTool(call) => {
                 self.tool_call = true;
@@ -156,7 +160,7 @@ impl Call {
         denied.refusal
     }
 
-    /// The circumstances that policy may read.
+    /// The circumstances that policy may read, without what the tenant has used: see [`Gateway::circumstances`].
     pub(in crate::gateway) fn circumstances(&self) -> Circumstances {
         Circumstances {
             invocation: self.invocation,
@@ -164,8 +168,9 @@ impl Call {
             source_ip: self.source.ip(),
             protocol: self.version.map(Version::as_str),
             client: self.client.clone(),
-            workflow: None,
+            workflow: self.workflow.clone(),
             rate_remaining: None,
+            cost_this_month: None,
         }
     }
 
@@ -188,5 +193,20 @@ impl Call {
     /// What an answer to a refusal needs.
     pub(in crate::gateway) fn asked(&self) -> Asked {
         Asked { id: self.id.clone(), era: self.era, tool_call: self.tool_call, invocation: self.invocation }
+    }
+}
+
+impl Gateway {
+    /// The circumstances of a message, with what the tenant has used as far as policy reads it.
+    pub(in crate::gateway) fn circumstances(&self, tenant: &TenantId, call: &Call) -> Circumstances {
+        let mut circumstances = call.circumstances();
+        let (panel, govern) = (self.rollout.panel(tenant), &self.shared.govern);
+        if panel.reads_rate() {
+            circumstances.rate_remaining = govern.rate_remaining(tenant, self.quotas(tenant));
+        }
+        if panel.reads_cost() {
+            circumstances.cost_this_month = Some(govern.spent(tenant, circumstances.time));
+        }
+        circumstances
     }
 }

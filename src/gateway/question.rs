@@ -88,7 +88,7 @@ impl Gateway {
         call.client.clone_from(&asker.speaks.client);
         call.arguments.clone_from(&ask.arguments);
         let way = Way { caller: Arc::clone(&asker.caller), server, session: None, eyes: Eyes::Caller };
-        let circumstances = call.circumstances();
+        let circumstances = self.circumstances(way.caller.tenant(), call);
         if self.is_own(&way, &message) {
             return self.may_use_own(&way, &circumstances).map(|()| Map::new());
         }

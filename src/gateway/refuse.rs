@@ -51,6 +51,7 @@ impl Gateway {
         line.era = call.method.map(|_| call.era);
         line.protocol = call.version.map(crate::decode::Version::as_str);
         line.client = call.client.as_ref().map(|(name, _)| name.as_str());
+        line.workflow = call.workflow.as_deref();
         line.arguments = call.arguments.as_ref().map(|arguments| arguments.get().as_bytes());
         line.rules = &call.rules;
         line.revision = call.revision.as_ref();

@@ -38,12 +38,16 @@ impl Gateway {
         self: &Arc<Self>,
         way: &Way,
         request: Request,
-        passage: Passage,
+        mut passage: Passage,
         call: &mut Call,
     ) -> Result<Answer<Relay>, Refusal> {
         let redaction = self.redaction(way, &passage.permit)?;
         let endpoint = self.endpoint(way.caller.tenant(), &way.server)?;
-        let reply = self.shared.forward.send(endpoint, passage, request).await?;
+        let paid = self.shared.pay(&mut passage.slot);
+        let reply = match self.shared.forward.send(endpoint, passage, request).await {
+            Ok(reply) => reply,
+            Err(refusal) => return Err(self.shared.unpaid(paid, refusal)),
+        };
         let kind = kind(&reply, way)?;
         let session = reply.exchange.header(SESSION).cloned();
         let status = reply.exchange.status;
@@ -135,7 +139,7 @@ impl Gateway {
             states: Arc::clone(&self.states),
             eyes: way.eyes,
             own: self.config.ask_first.clone(),
-            circumstances: call.circumstances(),
+            circumstances: self.circumstances(way.caller.tenant(), call),
         }
     }
 

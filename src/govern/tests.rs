@@ -134,3 +134,20 @@ fn a_tenant_has_so_many_standing_streams_and_gets_them_back() {
     drop(first);
     drop(open("acme").unwrap());
 }
+
+#[tokio::test]
+async fn what_is_left_of_a_tenants_rate_is_known_before_it_is_used_up() {
+    let govern = Govern::default();
+    let quotas = Quotas::new(&Rates { tenant: Some(rate(10, 3)), ..Rates::default() });
+    let acme = TenantId::parse("acme").unwrap();
+    let left = || govern.rate_remaining(&acme, &quotas);
+    assert_eq!(left(), Some(3));
+    for still in [2, 1, 0] {
+        let _ = admit(&govern, &quotas, "acme", "ana").await.unwrap();
+        assert_eq!(left(), Some(still));
+    }
+    assert!(admit(&govern, &quotas, "acme", "ana").await.is_err());
+    assert_eq!(left(), Some(0));
+    assert_eq!(govern.rate_remaining(&TenantId::parse("umbrella").unwrap(), &quotas), Some(3));
+    assert_eq!(govern.rate_remaining(&acme, &Quotas::default()), None);
+}

@@ -50,6 +50,8 @@ pub struct RefusalLine<'a> {
     pub protocol: Option<&'a str>,
     /// The client's name as it says itself.
     pub client: Option<&'a str>,
+    /// The workflow as the client says.
+    pub workflow: Option<&'a str>,
     /// The exact arguments; only their HMAC is kept.
     pub arguments: Option<&'a [u8]>,
     /// The rules that allowed it, where it was refused after that.
@@ -75,6 +77,7 @@ impl<'a> RefusalLine<'a> {
             era: None,
             protocol: None,
             client: None,
+            workflow: None,
             arguments: None,
             rules: &[],
             revision: None,
@@ -176,6 +179,8 @@ pub(super) struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) client: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) workflow: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) args: Option<Mac>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     pub(super) rules: &'a [Arc<str>],
@@ -225,6 +230,7 @@ impl<'a> Line<'a> {
             era: None,
             protocol: None,
             client: None,
+            workflow: None,
             args: None,
             rules: &[],
             revision: None,
@@ -280,6 +286,7 @@ pub(super) fn intent(intent: &Intent<'_>, macs: &Macs) -> Vec<u8> {
         era: Some(era(message.era)),
         protocol: circumstances.protocol,
         client: circumstances.client.as_ref().map(|(name, _)| cut(name)),
+        workflow: circumstances.workflow.as_deref(),
         args: message.action.arguments().map(|raw| macs.of(raw.get().as_bytes())),
         rules: &verdict.rules,
         revision: Some(verdict.revision.as_str()),
@@ -301,6 +308,7 @@ pub(super) fn refused(refused: &RefusalLine<'_>, macs: &Macs) -> Vec<u8> {
         era: refused.era.map(era),
         protocol: refused.protocol.map(cut),
         client: refused.client.map(cut),
+        workflow: refused.workflow,
         args: refused.arguments.map(|bytes| macs.of(bytes)),
         rules: refused.rules,
         revision: refused.revision.map(Revision::as_str),

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use dashmap::DashMap;
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+    Counter, Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
     TextEncoder,
 };
 use std::sync::Arc;
@@ -45,6 +45,10 @@ pub struct Metrics {
     pulls: IntCounterVec,
     changes: IntCounterVec,
     declined: IntCounterVec,
+    charged: Counter,
+    given_back: Counter,
+    spending_writes: IntCounterVec,
+    spending_waits: IntGauge,
     candidate: CandidateMetrics,
     held: [IntGauge; 3],
     audit_waiting: IntGauge,
@@ -129,6 +133,15 @@ pub enum Fetch {
     Failed,
 }
 
+/// Whether the store took what it was given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// It did.
+    Written,
+    /// It did not.
+    Failed,
+}
+
 /// Whether a server was told that what it asked for is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Told {
@@ -197,6 +210,16 @@ impl Metrics {
                 "Requests of servers that policy kept from callers, and whether the server was told so",
                 &["method", "outcome"],
             )?,
+            charged: make.sum("cost_charged_total", "Cost of calls, in the units of the policy's `cost`")?,
+            given_back: make
+                .sum("cost_given_back_total", "Cost of calls that could not be brought to their server")?,
+            spending_writes: make.counters(
+                "spending_writes_total",
+                "Times that what tenants have spent was written to the store",
+                &["outcome"],
+            )?,
+            spending_waits: make
+                .gauge("spending_waiting", "Tenants whose spending has changed since it was written")?,
             candidate: CandidateMetrics::new(&make)?,
             held: [
                 make.gauge("calls_in_flight", "Messages on their way")?,
@@ -289,6 +312,30 @@ impl Metrics {
         self.declined.with_label_values(&[method.unwrap_or("other"), outcome]).inc();
     }
 
+    /// A call goes to its server, and costs so much.
+    pub fn charged(&self, cost: f64) {
+        self.charged.inc_by(cost);
+    }
+
+    /// It did not get there.
+    pub fn given_back(&self, cost: f64) {
+        self.given_back.inc_by(cost);
+    }
+
+    /// What tenants have spent was written, or could not be.
+    pub fn spending_kept(&self, kept: Kept) {
+        let outcome = match kept {
+            Kept::Written => "ok",
+            Kept::Failed => "failed",
+        };
+        self.spending_writes.with_label_values(&[outcome]).inc();
+    }
+
+    /// What so many tenants have spent is not written yet.
+    pub fn spending_waits(&self, tenants: usize) {
+        self.spending_waits.set(i64::try_from(tenants).unwrap_or(i64::MAX));
+    }
+
     /// A tool is not what was pinned. `kind`: how it differs, of a closed list.
     pub fn catalogue_changed(&self, server: &ServerName, kind: &'static str) {
         self.changes.with_label_values(&[server.as_str(), kind]).inc();
@@ -339,6 +386,12 @@ impl Maker {
 
     fn counter(&self, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
         let made = IntCounter::with_opts(options(name, help))?;
+        self.0.register(Box::new(made.clone()))?;
+        Ok(made)
+    }
+
+    fn sum(&self, name: &str, help: &str) -> Result<Counter, prometheus::Error> {
+        let made = Counter::with_opts(options(name, help))?;
         self.0.register(Box::new(made.clone()))?;
         Ok(made)
     }

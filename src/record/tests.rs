@@ -79,6 +79,7 @@ fn circumstances() -> Circumstances {
         client: Some(("probe".to_owned(), None)),
         workflow: None,
         rate_remaining: None,
+        cost_this_month: None,
     }
 }
 

@@ -117,6 +117,7 @@ fn now() -> Circumstances {
         client: None,
         workflow: None,
         rate_remaining: None,
+        cost_this_month: None,
     }
 }
 

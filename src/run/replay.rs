@@ -202,7 +202,7 @@ impl<'a> Replay<'a> {
             "tool.pinned" => line.tool.is_some() && server.pins != PinMode::Off && self.conditions.is_none(),
             "tool.annotations" => false,
             "request.client" => line.client.is_some(),
-            "request.workflow" => false,
+            "request.workflow" => line.workflow.is_some(),
             _ => true,
         };
         // What a trusted server says of a tool makes its operation and class, too.

@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use redb::backends::FileBackend;
 use redb::{
     Database, DatabaseError, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable,
-    TableDefinition, TableError,
+    TableDefinition, TableError, WriteTransaction,
 };
 
 use crate::store::{Store, StoreError, Stored, Table};
@@ -87,6 +87,17 @@ impl Store for FileStore {
         self.blocking(move |database| put(database, table, &key, &value, expected)).await
     }
 
+    async fn put_all(&self, table: Table, entries: Vec<(Vec<u8>, Vec<u8>)>) -> Result<(), StoreError> {
+        self.blocking(move |database| {
+            let write = database.begin_write().map_err(broken)?;
+            for (key, value) in &entries {
+                insert(&write, table, key, value, None)?;
+            }
+            write.commit().map_err(broken)
+        })
+        .await
+    }
+
     async fn remove(&self, table: Table, key: &[u8]) -> Result<bool, StoreError> {
         let key = key.to_vec();
         self.blocking(move |database| remove(database, table, &key)).await
@@ -110,6 +121,7 @@ fn definition(table: Table) -> Definition {
         Table::Credentials => "credentials",
         Table::Keys => "keys",
         Table::Policies => "policies",
+        Table::Spending => "spending",
     })
 }
 
@@ -130,19 +142,27 @@ fn put(
     expected: Option<u64>,
 ) -> Result<u64, StoreError> {
     let write = database.begin_write().map_err(broken)?;
-    let version = {
-        let mut entries = write.open_table(definition(table)).map_err(broken)?;
-        let there = version_of(entries.get(key).map_err(broken)?.map(|found| stored(found.value())))?;
-        if expected.is_some_and(|expected| expected != there) {
-            return Err(StoreError::Changed);
-        }
-        let version = there.checked_add(1).ok_or_else(|| StoreError::Failed("out of versions".into()))?;
-        let mut entry = version.to_be_bytes().to_vec();
-        entry.extend_from_slice(value);
-        entries.insert(key, entry.as_slice()).map_err(broken)?;
-        version
-    };
+    let version = insert(&write, table, key, value, expected)?;
     write.commit().map_err(broken)?;
+    Ok(version)
+}
+
+fn insert(
+    write: &WriteTransaction,
+    table: Table,
+    key: &[u8],
+    value: &[u8],
+    expected: Option<u64>,
+) -> Result<u64, StoreError> {
+    let mut entries = write.open_table(definition(table)).map_err(broken)?;
+    let there = version_of(entries.get(key).map_err(broken)?.map(|found| stored(found.value())))?;
+    if expected.is_some_and(|expected| expected != there) {
+        return Err(StoreError::Changed);
+    }
+    let version = there.checked_add(1).ok_or_else(|| StoreError::Failed("out of versions".into()))?;
+    let mut entry = version.to_be_bytes().to_vec();
+    entry.extend_from_slice(value);
+    entries.insert(key, entry.as_slice()).map_err(broken)?;
     Ok(version)
 }
 
@@ -196,7 +216,7 @@ fn fill(draft: &Path, path: &Path) -> Result<(), StoreError> {
     let database = Database::builder().create_with_backend(backend).map_err(|error| opening(path, error))?;
     let write = database.begin_write().map_err(broken)?;
     write.open_table(META).map_err(broken)?.insert(SCHEMA_KEY, SCHEMA).map_err(broken)?;
-    for table in [Table::Urls, Table::Credentials, Table::Keys, Table::Policies] {
+    for table in [Table::Urls, Table::Credentials, Table::Keys, Table::Policies, Table::Spending] {
         write.open_table(definition(table)).map_err(broken)?;
     }
     write.commit().map_err(broken)?;

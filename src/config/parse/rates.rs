@@ -1,4 +1,4 @@
-//! Rates.
+//! Rates, and the budget beside them.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -6,16 +6,22 @@ use std::num::NonZeroU32;
 use globset::Glob;
 
 use super::super::problem::At;
-use super::super::raw::{RawRate, RawRates};
+use super::super::raw::{RawBudget, RawRate, RawRates};
 use super::super::report::Report;
 use super::super::{Rate, Rates};
 use super::{positive, unused};
 
-pub(super) fn rates(raw: RawRates, report: &mut Report<'_>) -> Rates {
+pub(super) fn rates(raw: RawRates, budget: Option<RawBudget>, report: &mut Report<'_>) -> Rates {
     let at = At::default().key("rates");
     let mut one = |key: &str, raw: Option<RawRate>| raw.and_then(|raw| rate(&raw, &at.key(key), report));
     let (tenant, user, agent) = (one("tenant", raw.tenant), one("user", raw.user), one("agent", raw.agent));
-    Rates { tenant, user, agent, tools: tools(&raw.tools.unwrap_or_default(), &at.key("tools"), report) }
+    Rates {
+        tenant,
+        user,
+        agent,
+        tools: tools(&raw.tools.unwrap_or_default(), &at.key("tools"), report),
+        budget: budget.and_then(|budget| NonZeroU32::new(budget.per_month)),
+    }
 }
 
 /// The globs in the order in which they are written: the first that matches counts.

@@ -114,7 +114,9 @@ fn request(circumstances: &Circumstances) -> Value {
 }
 
 fn usage(circumstances: &Circumstances) -> Option<Value> {
-    circumstances.rate_remaining.map(|left| object([("rate_remaining", Some(Value::from(left)))]))
+    let (left, cost) = (circumstances.rate_remaining, circumstances.cost_this_month);
+    let usage = || object([("rate_remaining", left.map(Value::from)), ("cost_this_month", cost.map(Value::from))]);
+    (left.is_some() || cost.is_some()).then(usage)
 }
 
 fn object<const N: usize>(members: [(&str, Option<Value>); N]) -> Value {

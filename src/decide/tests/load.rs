@@ -273,6 +273,14 @@ fn rates_are_read_from_the_tenants_data_and_mistakes_in_them_are_told() {
     assert_eq!(rates.tenant.unwrap().burst.get(), 60);
     assert_eq!(rates.tools.iter().map(|(glob, _)| glob.as_str()).collect::<Vec<_>>(), ["z_*", "*"]);
     assert_eq!(rates.tools[0].1.burst.get(), 10);
+    given.write("tenants/acme/data.yaml", "budget: {per_month: 500}\n");
+    let decide = given.decide();
+    assert_eq!(decide.rates().next().unwrap().1.budget.map(u32::from), Some(500));
+    given.write("tenants/acme/data.yaml", "budget: {per_month: 0.5}\n");
+    assert_eq!(
+        given.problems(),
+        "tenants/acme/data.yaml:1:10: `per_month` is not a whole number from 1; write e.g. `{per_month: 10000}`"
+    );
     given.write(
         "tenants/acme/data.yaml",
         "rates:\n  tenat: {requests: 1, per: 1s}\n  user: {requests: 0, per: soon}\n",

@@ -300,6 +300,13 @@ impl Store for Memory {
         Ok(1)
     }
 
+    async fn put_all(&self, table: Table, entries: Vec<(Vec<u8>, Vec<u8>)>) -> Result<(), StoreError> {
+        for (key, value) in entries {
+            self.put(table, &key, &value, None).await?;
+        }
+        Ok(())
+    }
+
     async fn remove(&self, _: Table, key: &[u8]) -> Result<bool, StoreError> {
         self.works()?;
         Ok(self.entries.lock().unwrap().remove(key).is_some())

@@ -51,6 +51,8 @@ pub(super) struct Line<'a> {
     #[serde(borrow)]
     pub(super) client: Option<Cow<'a, str>>,
     #[serde(borrow)]
+    pub(super) workflow: Option<Cow<'a, str>>,
+    #[serde(borrow)]
     args: Option<Cow<'a, str>>,
     #[serde(default, borrow)]
     pub(super) rules: Vec<Cow<'a, str>>,
@@ -99,6 +101,7 @@ impl Line<'_> {
         match (&*self.kind, self.authn.as_deref(), self.reason.as_deref()) {
             // What the gate itself asks a server, no policy decides.
             ("intent" | "refused", Some("operator"), _) => None,
+            ("intent", _, _) if self.rules.iter().any(|rule| rule == "portcullis.decline") => None,
             ("intent", _, _) => Some(Was::Allowed),
             ("refused", _, reason) => Some(match (self.revision.is_some(), reason) {
                 (true, Some("constrained")) => Was::Constrained,
