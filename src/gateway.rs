@@ -142,7 +142,9 @@ impl Gateway {
                 panel.permit(caller, server, subject, message, &circumstances) // a tool call is authorised here
             }
             Eyes::Operator => self.rollout.live().inspect(caller, server, message, &circumstances),
-            Eyes::Nobody => self.rollout.live().decline(caller, server, message, &circumstances, call.declines),
+            Eyes::Nobody => {
+                self.rollout.live().decline(caller, server, message, &circumstances, call.declines)
+            }
         };
         if let Some(comparison) = compared(&permit) {
             self.shared.metrics.candidate().compared(Asked::Message, comparison);

@@ -361,9 +361,7 @@ fn step(rate: Rate) -> Duration {
 }
 
 fn quota(rate: Rate) -> Quota {
-    Quota::with_period(step(rate))
-        .unwrap_or_else(|| Quota::per_second(rate.requests))
-        .allow_burst(rate.burst)
+    Quota::with_period(step(rate)).unwrap_or_else(|| Quota::per_second(rate.requests)).allow_burst(rate.burst)
 }
 
 #[cfg(test)]

@@ -217,7 +217,8 @@ async fn an_answer_does_not_wait_for_the_place_of_the_call_that_asks() {
 async fn a_server_that_cannot_be_told_no_costs_nobody_their_call() {
     let mut std = Std::start();
     let alice = std.alice().initialized().await;
-    let asks = json!({"jsonrpc": "2.0", "id": "q", "method": "sampling/createMessage", "params": {"messages": []}});
+    let asks =
+        json!({"jsonrpc": "2.0", "id": "q", "method": "sampling/createMessage", "params": {"messages": []}});
     let unknown = json!({"jsonrpc": "2.0", "id": "r", "method": "admin/reset"});
     std.upstream.answers(move |exchange| match exchange.rpc().as_str() {
         "tools/call" => {

@@ -40,7 +40,8 @@ impl Decide {
 }
 
 fn is_a_no(message: &Message) -> bool {
-    matches!(message.action, Action::Respond) && matches!(splice::get(&message.bytes, &["error"]), Ok(Some(_)))
+    matches!(message.action, Action::Respond)
+        && matches!(splice::get(&message.bytes, &["error"]), Ok(Some(_)))
 }
 
 #[cfg(test)]
@@ -60,7 +61,10 @@ mod tests {
     fn a_no_is_an_error_that_answers_and_nothing_else() {
         let error = br#"{"jsonrpc":"2.0","id":1,"error":{"code":-31403,"message":"no"}}"#;
         assert!(is_a_no(&message(Action::Respond, error)));
-        assert!(!is_a_no(&message(Action::Respond, br#"{"jsonrpc":"2.0","id":1,"result":{"action":"accept"}}"#)));
+        assert!(!is_a_no(&message(
+            Action::Respond,
+            br#"{"jsonrpc":"2.0","id":1,"result":{"action":"accept"}}"#
+        )));
         assert!(!is_a_no(&message(Action::OpenStream, error)));
         assert!(!is_a_no(&message(Action::Ping, error)));
     }

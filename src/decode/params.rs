@@ -3,9 +3,9 @@
 use serde::de::MapAccess;
 use serde_json::value::RawValue;
 
-use super::{Meta, baggage};
 use super::json::{self, Walk};
 use super::object::{Members, Object, Scalar, Text};
+use super::{Meta, baggage};
 use crate::refusal::Refusal;
 
 /// The capability by which a client declares the tasks extension.

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method};
 
 use crate::decode::{Decoded, Era, Message, decode, splice};
-use crate::gateway::{Gateway, Relay};
 use crate::gateway::call::{Call, Eyes, Way};
+use crate::gateway::{Gateway, Relay};
 use crate::identify::Caller;
 use crate::inbound::{Head, Inbound, Target};
 use crate::name::{ServerName, ToolName};

@@ -21,7 +21,8 @@ pub(in crate::gateway) async fn restore(store: &dyn Store, govern: &Govern) -> R
     for (key, stored) in store.scan(Table::Spending, b"").await? {
         let tenant = std::str::from_utf8(&key).ok().and_then(|name| TenantId::parse(name).ok());
         let entry: Option<Entry> = serde_json::from_slice(&stored.value).ok();
-        let saved = tenant.zip(entry).map(|(tenant, Entry { month, cost })| Saved { tenant, month, cost, change: 0 });
+        let saved =
+            tenant.zip(entry).map(|(tenant, Entry { month, cost })| Saved { tenant, month, cost, change: 0 });
         if !saved.is_some_and(|saved| govern.restore(&saved)) {
             let name = String::from_utf8_lossy(&key).escape_debug().to_string();
             return Err(StoreError::Failed(format!("what tenant `{name}` has spent cannot be read")).into());

@@ -325,7 +325,9 @@ mod tests {
         assert!(again.restore(&saved[0]));
         assert_eq!(again.spent(&acme(), november()), 2.5);
         assert_eq!(again.spent(&acme(), at("2026-12-01T00:00:00Z")), 0.0);
-        for bad in [Saved { month: "soon".into(), ..saved[0].clone() }, Saved { cost: f64::NAN, ..saved[0].clone() }] {
+        for bad in
+            [Saved { month: "soon".into(), ..saved[0].clone() }, Saved { cost: f64::NAN, ..saved[0].clone() }]
+        {
             assert!(!again.restore(&bad), "{bad:?}");
         }
     }

@@ -19,7 +19,7 @@ use case::Case;
 use play::Stage;
 
 /// The cases that have a test of their own, by driver.
-const DRIVEN: [(&str, &str); 28] = [
+const DRIVEN: [(&str, &str); 29] = [
     ("two_tenants", "attacks"),
     ("noisy_neighbour", "attacks"),
     ("list_and_call_agree", "attacks"),

@@ -115,7 +115,8 @@ fn request(circumstances: &Circumstances) -> Value {
 
 fn usage(circumstances: &Circumstances) -> Option<Value> {
     let (left, cost) = (circumstances.rate_remaining, circumstances.cost_this_month);
-    let usage = || object([("rate_remaining", left.map(Value::from)), ("cost_this_month", cost.map(Value::from))]);
+    let usage =
+        || object([("rate_remaining", left.map(Value::from)), ("cost_this_month", cost.map(Value::from))]);
     (left.is_some() || cost.is_some()).then(usage)
 }
 
