@@ -147,11 +147,11 @@ pub struct Meta {
     /// The client's name as it says itself: not verified.
     pub client_name: Option<String>,
     /// The client's version, likewise.
-    pub client_version: Option<String>,
+    pub client_version: Option<Box<str>>,
     /// W3C trace context (SEP-414).
-    pub traceparent: Option<String>,
+    pub traceparent: Option<Box<str>>,
     /// The workflow that the client says the message belongs to (`baggage`): not verified.
-    pub workflow: Option<String>,
+    pub workflow: Option<Box<str>>,
     /// Whether the client declared the tasks extension.
     pub tasks: bool,
 }

@@ -33,7 +33,7 @@ impl Decide {
     ) -> Result<Permit, Box<Denied>> {
         let declined = Map::from_iter([("declined".to_owned(), declines.into())]);
         match is_a_no(&message) {
-            true => Ok(self.own_permit(RULE, declined, caller, server, message, circumstances)),
+            true => Ok(self.own_verdict(RULE, declined).permits(caller, server, message, circumstances)),
             false => Err(self.no_own_permit(caller, server, message, circumstances)),
         }
     }

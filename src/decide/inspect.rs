@@ -31,22 +31,18 @@ impl Decide {
         circumstances: &Circumstances,
     ) -> Result<Permit, Box<Denied>> {
         match is_a_look(&message.action) {
-            true => Ok(self.own_permit(RULE, Map::new(), caller, server, message, circumstances)),
+            true => Ok(self.own_verdict(RULE, Map::new()).permits(caller, server, message, circumstances)),
             false => Err(self.no_own_permit(caller, server, message, circumstances)),
         }
     }
 
-    /// A permit that no policy gives, for what the gate does of itself, under the name of a rule of its own.
-    pub(in crate::decide) fn own_permit(
+    /// A verdict that no policy gives, for what the gate does of itself, under the name of a rule of its own.
+    pub(in crate::decide) fn own_verdict(
         &self,
         rule: &'static str,
         annotations: Map<String, Value>,
-        caller: Arc<Caller>,
-        server: Arc<Server>,
-        message: Message,
-        circumstances: &Circumstances,
-    ) -> Permit {
-        let verdict = Arc::new(Verdict {
+    ) -> Verdict {
+        Verdict {
             allow: true,
             deny: Vec::new(),
             rules: vec![rule.into()],
@@ -55,9 +51,7 @@ impl Decide {
             annotations,
             revision: self.revision().clone(),
             constraints: Constraints::default(),
-        });
-        let invocation = circumstances.invocation;
-        Permit { caller, server, subject: Subject::Server, message, verdict, invocation, comparison: None }
+        }
     }
 
     /// The gate asks for what it does not do of itself: a defect.
@@ -80,6 +74,21 @@ impl Decide {
             invocation: circumstances.invocation,
             comparison: None,
         })
+    }
+}
+
+impl Verdict {
+    /// The permit of a message of the gate's own.
+    pub(in crate::decide) fn permits(
+        self,
+        caller: Arc<Caller>,
+        server: Arc<Server>,
+        message: Message,
+        circumstances: &Circumstances,
+    ) -> Permit {
+        let (subject, verdict) = (Subject::Server, Arc::new(self));
+        let invocation = circumstances.invocation;
+        Permit { caller, server, subject, message, verdict, invocation, comparison: None }
     }
 }
 

@@ -64,11 +64,12 @@ impl Params<'_> {
     pub(super) fn meta(&self) -> Meta {
         let client = self.meta.client.as_ref().or(self.client.as_ref());
         let text = |scalar: &Scalar<'_>| scalar.text().map(str::to_owned);
+        let boxed = |scalar: &Scalar<'_>| scalar.text().map(Into::into);
         Meta {
             client_name: client.and_then(|client| text(&client.name)),
-            client_version: client.and_then(|client| text(&client.version)),
-            traceparent: text(&self.meta.traceparent),
-            workflow: self.meta.baggage.text().and_then(baggage::workflow).map(str::to_owned),
+            client_version: client.and_then(|client| boxed(&client.version)),
+            traceparent: boxed(&self.meta.traceparent),
+            workflow: self.meta.baggage.text().and_then(baggage::workflow).map(Into::into),
             tasks: self.meta.capabilities.as_ref().is_some_and(|capabilities| capabilities.extensions.tasks),
         }
     }

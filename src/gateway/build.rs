@@ -157,7 +157,7 @@ impl Shared {
     /// The metrics, in the text format that Prometheus reads.
     #[must_use]
     pub fn rendered_metrics(&self) -> String {
-        self.metrics.spending_waits(self.govern.unsaved().len());
+        self.metrics.spending().waits(self.govern.unsaved().len());
         self.metrics.render(&self.record, &self.tally)
     }
 

@@ -58,7 +58,7 @@ pub(in crate::gateway) struct Call {
     pub tool_call: bool,
     pub about: Option<About>,
     pub client: Option<(String, Option<String>)>,
-    pub workflow: Option<String>,
+    pub workflow: Option<Box<str>>,
     pub arguments: Option<Box<serde_json::value::RawValue>>,
     pub rules: Vec<Arc<str>>,
     pub revision: Option<Revision>,
@@ -115,8 +115,8 @@ impl Call {
         self.era = message.era;
         self.version = message.version;
         self.method = (!message.method.is_empty()).then_some(message.method);
-        self.client =
-            message.meta.client_name.clone().map(|name| (name, message.meta.client_version.clone()));
+        let version = message.meta.client_version.as_deref().map(str::to_owned);
+        self.client = message.meta.client_name.clone().map(|name| (name, version));
         self.workflow.clone_from(&message.meta.workflow);
         match &message.action {
             Action::CallTool(call) => {
@@ -168,7 +168,7 @@ impl Call {
             source_ip: self.source.ip(),
             protocol: self.version.map(Version::as_str),
             client: self.client.clone(),
-            workflow: self.workflow.clone(),
+            workflow: self.workflow.as_deref().map(str::to_owned),
             rate_remaining: None,
             cost_this_month: None,
         }

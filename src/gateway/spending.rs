@@ -35,14 +35,14 @@ impl Shared {
     /// A call goes to the server now.
     pub(in crate::gateway) fn pay(&self, slot: &mut Slot) -> Paid {
         let paid = slot.pay();
-        self.metrics().charged(paid.cost());
+        self.metrics().spending().charged(paid.cost());
         paid
     }
 
     /// A call came to nothing. What never reached the server is given back.
     pub(in crate::gateway) fn unpaid(&self, paid: Paid, refusal: Refusal) -> Refusal {
         if matches!(refusal, Refusal::Unreachable { .. }) {
-            self.metrics().given_back(paid.cost());
+            self.metrics().spending().given_back(paid.cost());
             paid.give_back();
         }
         refusal
@@ -57,11 +57,11 @@ impl Shared {
         match self.store().put_all(Table::Spending, unsaved.iter().filter_map(entry).collect()).await {
             Ok(()) => {
                 self.govern().stored(&unsaved);
-                self.metrics().spending_kept(Kept::Written);
+                self.metrics().spending().kept(Kept::Written);
             }
             Err(error) => {
                 tracing::warn!(%error, "What tenants have spent could not be written; it counts on in memory");
-                self.metrics().spending_kept(Kept::Failed);
+                self.metrics().spending().kept(Kept::Failed);
             }
         }
     }

@@ -5,6 +5,7 @@
 //! has a closed or configured set of values: a tool's name comes from the catalogue, never from a message.
 
 mod candidate;
+mod spending;
 
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use prometheus::{
 use std::sync::Arc;
 
 pub use candidate::{Asked, CandidateMetrics};
+pub use spending::{Kept, SpendingMetrics};
 
 use crate::decide::Tally;
 use crate::name::{ServerName, ToolName};
@@ -45,10 +47,7 @@ pub struct Metrics {
     pulls: IntCounterVec,
     changes: IntCounterVec,
     declined: IntCounterVec,
-    charged: Counter,
-    given_back: Counter,
-    spending_writes: IntCounterVec,
-    spending_waits: IntGauge,
+    spending: SpendingMetrics,
     candidate: CandidateMetrics,
     held: [IntGauge; 3],
     audit_waiting: IntGauge,
@@ -133,15 +132,6 @@ pub enum Fetch {
     Failed,
 }
 
-/// Whether the store took what it was given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kept {
-    /// It did.
-    Written,
-    /// It did not.
-    Failed,
-}
-
 /// Whether a server was told that what it asked for is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Told {
@@ -210,16 +200,7 @@ impl Metrics {
                 "Requests of servers that policy kept from callers, and whether the server was told so",
                 &["method", "outcome"],
             )?,
-            charged: make.sum("cost_charged_total", "Cost of calls, in the units of the policy's `cost`")?,
-            given_back: make
-                .sum("cost_given_back_total", "Cost of calls that could not be brought to their server")?,
-            spending_writes: make.counters(
-                "spending_writes_total",
-                "Times that what tenants have spent was written to the store",
-                &["outcome"],
-            )?,
-            spending_waits: make
-                .gauge("spending_waiting", "Tenants whose spending has changed since it was written")?,
+            spending: SpendingMetrics::new(&make)?,
             candidate: CandidateMetrics::new(&make)?,
             held: [
                 make.gauge("calls_in_flight", "Messages on their way")?,
@@ -277,6 +258,12 @@ impl Metrics {
         self.reloads.with_label_values(&[outcome.as_str()]).inc();
     }
 
+    /// Those of what calls cost.
+    #[must_use]
+    pub fn spending(&self) -> &SpendingMetrics {
+        &self.spending
+    }
+
     /// Those of a policy that is tried.
     #[must_use]
     pub fn candidate(&self) -> &CandidateMetrics {
@@ -310,30 +297,6 @@ impl Metrics {
             Told::Unsent => "not_told",
         };
         self.declined.with_label_values(&[method.unwrap_or("other"), outcome]).inc();
-    }
-
-    /// A call goes to its server, and costs so much.
-    pub fn charged(&self, cost: f64) {
-        self.charged.inc_by(cost);
-    }
-
-    /// It did not get there.
-    pub fn given_back(&self, cost: f64) {
-        self.given_back.inc_by(cost);
-    }
-
-    /// What tenants have spent was written, or could not be.
-    pub fn spending_kept(&self, kept: Kept) {
-        let outcome = match kept {
-            Kept::Written => "ok",
-            Kept::Failed => "failed",
-        };
-        self.spending_writes.with_label_values(&[outcome]).inc();
-    }
-
-    /// What so many tenants have spent is not written yet.
-    pub fn spending_waits(&self, tenants: usize) {
-        self.spending_waits.set(i64::try_from(tenants).unwrap_or(i64::MAX));
     }
 
     /// A tool is not what was pinned. `kind`: how it differs, of a closed list.

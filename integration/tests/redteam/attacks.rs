@@ -36,7 +36,7 @@ async fn two_tenants_with_the_same_ids_never_get_each_others_answers() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tenant_above_its_rate_is_told_when_to_retry_and_slows_nobody_else() {
     let limited = format!(
-        "rates:\n  tenant: {{requests: 30, per: 1m, burst: 30}}\n{}",
+        "rates:\n  tenant: {{requests: 30, per: 1h, burst: 30}}\n{}",
         portcullis_integration::fixture::ROLES
     );
     let std = with_roles(|_| {}, &limited);

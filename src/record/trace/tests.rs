@@ -25,7 +25,7 @@ fn message(traceparent: Option<&str>) -> Message {
         id: None,
         method: "tools/call",
         action: Action::Ping,
-        meta: Meta { traceparent: traceparent.map(str::to_owned), ..Meta::default() },
+        meta: Meta { traceparent: traceparent.map(Into::into), ..Meta::default() },
         state: None,
         bytes: Bytes::new(),
     }
