@@ -11,6 +11,7 @@ use crate::gateway::open::Open;
 use crate::identify::Caller;
 use crate::name::{Invocation, Revision};
 use crate::record;
+use crate::record::trace::{Asker, CallTrace, Traced};
 use crate::refusal::Refusal;
 use crate::respond::table::Asked;
 use crate::vouch::Context;
@@ -59,6 +60,9 @@ pub(in crate::gateway) struct Call {
     pub rules: Vec<Arc<str>>,
     pub revision: Option<Revision>,
     pub comparison: Option<Comparison>,
+    /// Its trace, until it is open.
+    pub trace: CallTrace,
+    pub asker: Asker,
     pub open: Option<Open>,
 }
 
@@ -89,6 +93,8 @@ impl Call {
             rules: Vec::new(),
             revision: None,
             comparison: None,
+            trace: CallTrace::default(),
+            asker: Asker::Caller,
             open: None,
         }
     }
@@ -133,6 +139,17 @@ impl Call {
         }
     }
 
+    /// What the trace of its message says at the beginning.
+    pub(in crate::gateway) fn traced<'a>(&self, message: &'a Message) -> Traced<'a> {
+        Traced {
+            invocation: self.invocation,
+            message,
+            protocol: self.version.map(Version::as_str),
+            client: self.source,
+            asker: self.asker,
+        }
+    }
+
     /// Notes what `decode` could read of a message that it rejects.
     pub(in crate::gateway) fn rejected(&mut self, rejected: Rejected) -> Refusal {
         self.id = rejected.id;
@@ -145,6 +162,9 @@ impl Call {
         self.rules = denied.rules;
         self.revision = Some(denied.revision);
         self.comparison = denied.comparison;
+        if let Refusal::Denied { .. } | Refusal::Constrained { .. } = denied.refusal {
+            self.trace.concerns(record::About::judged(&denied.subject, &denied.message.action));
+        }
         if let Action::CallTool(call) = denied.message.action {
             self.arguments = call.arguments;
         }
