@@ -1,4 +1,4 @@
-//! Traces of calls as a real OpenTelemetry collector gets them, in the trace of an agent on an official SDK.
+//! Traces of calls as a real OpenTelemetry collector gets them, in the trace of an agent on an official SDK; and metrics.
 
 use portcullis_integration::agent::Agent;
 use portcullis_integration::collector::{Collector, Span};
@@ -136,4 +136,16 @@ async fn a_collector_that_is_not_there_costs_no_call_and_no_stop() {
     let mut gate = std.gate;
     gate.terminate();
     assert!(gate.ended(), "{}", gate.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_are_scraped_by_the_name_that_the_operator_gave_and_no_other() {
+    let std = Std::start_with(|config| config["admin"]["hosts"] = json!(["gate.internal"]));
+    let agent = Agent::new(&format!("{}/metrics", std.gate.admin_url), None);
+    let scrape = async |host: &str| {
+        let answer = agent.send(agent.request(reqwest::Method::GET).header("Host", host)).await;
+        (answer.status.as_u16(), answer.everything().contains("portcullis_"))
+    };
+    assert_eq!(scrape("gate.internal:9901").await, (200, true));
+    assert_eq!(scrape("evil.example:9901").await, (403, false));
 }
