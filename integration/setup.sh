@@ -1,5 +1,6 @@
 #!/bin/sh
-# Brings what the tests talk with: the official MCP SDKs (npm and Python), git with ssh-keygen, and cargo-deny. Every version is pinned.
+# Brings what the tests talk with: the official MCP SDKs (npm and Python), git with ssh-keygen, chromium, an
+# OpenTelemetry collector, and cargo-deny. Every version is pinned.
 # Quick when nothing changed: each part is skipped while the stamp beside it still names the same versions.
 set -eu
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
@@ -45,6 +46,13 @@ signing() {
     need git "install it" && need ssh-keygen "install openssh-client"
 }
 
+browser() {
+    command -v chromium >/dev/null && return
+    echo "setup: chromium" >&2
+    apt-get update -qq >&2 && apt-get install --yes --no-install-recommends -qq chromium >&2 && return
+    need chromium "install it"
+}
+
 cargo_deny() {
     [ "$("$tools/bin/cargo-deny" --version 2>/dev/null)" = "cargo-deny $CARGO_DENY" ] && return
     echo "setup: cargo-deny $CARGO_DENY (some minutes)" >&2
@@ -54,10 +62,11 @@ cargo_deny() {
 
 for part in "${@:-all}"; do
     case $part in
-    all) signing && node_packages && python_packages && cargo_deny ;;
+    all) signing && browser && node_packages && python_packages && cargo_deny ;;
     sdks) node_packages && python_packages ;;
     signing) signing ;;
+    browser) browser ;;
     deny) cargo_deny ;;
-    *) echo "usage: setup.sh [all | sdks | signing | deny]" >&2 && exit 2 ;;
+    *) echo "usage: setup.sh [all | sdks | signing | browser | deny]" >&2 && exit 2 ;;
     esac
 done

@@ -53,7 +53,7 @@ pub struct AdminState {
     pub rollouts: Arc<dyn Rollouts>,
     /// The bearer token of `/v1/`.
     pub token: Arc<Secret>,
-    /// Names in `Host`, beside loopback, under which the listener is reached; lower case, without port.
+    /// Names in `Host`, beside addresses and `localhost`, under which the listener is reached; lower case.
     pub hosts: Arc<[String]>,
 }
 
@@ -139,15 +139,17 @@ struct Hosts {
 }
 
 impl Hosts {
-    /// A name that resolves to loopback is not loopback: only `localhost`, addresses and configured names are known.
+    /// A name that resolves to loopback is not loopback: only `localhost`, addresses and configured names are known. Where it
+    /// listens on every address, any address is its own: what is rebound is a name.
     fn know(&self, host: &str) -> bool {
         let host = host.to_ascii_lowercase();
         let name = match host.strip_prefix('[') {
             Some(rest) => rest.split_once(']').map_or("", |(name, _)| name),
             None => host.rsplit_once(':').map_or(host.as_str(), |(name, _)| name),
         };
-        let address = name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback() || ip == self.address);
-        address || name == "localhost" || self.named.iter().any(|known| known == name)
+        let own = |ip: IpAddr| ip.is_loopback() || ip == self.address || self.address.is_unspecified();
+        let address = name.parse::<IpAddr>().is_ok_and(own);
+        address || name == "localhost" || self.named.iter().any(|known| known == name || *known == host)
     }
 }
 
@@ -158,7 +160,10 @@ async fn with_known_host(State(hosts): State<Hosts>, request: Request, next: Nex
     if values.next().is_none() && host.is_some_and(|host| hosts.know(host)) {
         return next.run(request).await;
     }
-    error(StatusCode::FORBIDDEN, "the Host header is not one of this listener: use its address, or localhost")
+    error(
+        StatusCode::FORBIDDEN,
+        "the Host header is not one of this listener: use its address, localhost, or a name in `admin.hosts`",
+    )
 }
 
 async fn with_token(State(state): State<AdminState>, request: Request, next: Next) -> Response {

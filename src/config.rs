@@ -152,6 +152,8 @@ pub struct Limits {
 pub struct Admin {
     /// Its address; loopback unless the operator says otherwise. `None`: there is none.
     pub address: Option<SocketAddr>,
+    /// Names in `Host` under which it is reached, beside addresses and `localhost`; lower case, with a port or without.
+    pub hosts: Vec<String>,
 }
 
 /// Policy.

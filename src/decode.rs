@@ -118,6 +118,12 @@ impl RequestId {
     pub fn as_json(&self) -> &str {
         &self.0
     }
+
+    /// The id as plain text: a string without its quotes and escapes.
+    #[must_use]
+    pub fn as_text(&self) -> std::borrow::Cow<'_, str> {
+        serde_json::from_str::<String>(&self.0).map_or(std::borrow::Cow::Borrowed(&*self.0), Into::into)
+    }
 }
 
 /// One checked message, and the very bytes that were judged.

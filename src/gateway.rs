@@ -60,7 +60,6 @@ use crate::identify::{Caller, Identify};
 use crate::inbound::{Head, Inbound, Target};
 use crate::name::{ServerName, TenantId};
 use crate::record::metrics::{Asked, Lasting};
-use crate::record::trace::Traced;
 use crate::record::{About, Intent};
 use crate::refusal::Refusal;
 use crate::respond::Answer;
@@ -128,6 +127,7 @@ impl Gateway {
         call: &mut Call,
     ) -> Result<Answer<Relay>, Refusal> {
         call.asks(&message);
+        call.trace = self.shared.sampler.begin(&call.traced(&message));
         let circumstances = self.circumstances(way.caller.tenant(), call);
         if self.is_own(way, &message) {
             return self.answer_own(way, &message, &circumstances, call).await;
@@ -190,25 +190,19 @@ impl Gateway {
         &self,
         permit: &Permit,
         circumstances: &Circumstances,
-        call: &Call,
+        call: &mut Call,
     ) -> Result<Open, Refusal> {
         let message = permit.message();
-        let about = About::judged(permit.subject(), &message.action);
-        let traced = Traced {
-            invocation: call.invocation,
-            message,
-            about,
-            protocol: circumstances.protocol,
-            client: call.source,
-        };
         let tool = match permit.subject() {
             Subject::Tool(tool) => Some(&tool.name),
             Subject::Resource(_) | Subject::Prompt(_) | Subject::Server => None,
         };
+        let entry = self.shared.record.open(Intent { permit, circumstances }).await?;
+        call.trace.concerns(About::judged(permit.subject(), &message.action));
         Ok(Open {
-            entry: self.shared.record.open(Intent { permit, circumstances }).await?,
+            entry,
             series: self.shared.metrics.series(message.method, &permit.server().name, tool),
-            trace: self.shared.sampler.begin(&traced),
+            trace: std::mem::take(&mut call.trace),
             upstream: None,
             begun: call.begun,
             sent: None,

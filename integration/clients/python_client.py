@@ -71,7 +71,9 @@ async def call(client, step):
     async def on_progress(progress, total, message):
         seen.append({"progress": progress, "total": total, "message": message})
 
-    result = await client.call_tool(step["name"], step.get("arguments"), progress_callback=on_progress)
+    result = await client.call_tool(
+        step["name"], step.get("arguments"), progress_callback=on_progress, meta=step.get("meta")
+    )
     return {**plain(result), "progress": seen}
 
 

@@ -48,7 +48,7 @@ async function take(client, step) {
 
 async function call(client, step) {
     const progress = [];
-    const params = { name: step.name, arguments: step.arguments ?? {} };
+    const params = { name: step.name, arguments: step.arguments ?? {}, ...(step.meta && { _meta: step.meta }) };
     const result = await client.callTool(params, ...client.callToolOptions({ onprogress: event => progress.push(event) }));
     return { ...result, progress };
 }

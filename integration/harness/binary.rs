@@ -4,6 +4,7 @@
 //! Cargo tells a package's tests where that package's own binaries are, and only those. The binary that stands beside
 //! the test executable may be older than the source, so it is asked for again; that costs a moment when it is fresh.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -24,6 +25,13 @@ fn build() -> PathBuf {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.args(["build", "--quiet", "--workspace", "--bin", "portcullis", "--locked", "--target-dir"]);
     cargo.arg(profile.parent().expect("target")).current_dir(crate::repository());
+    // What cargo tells the test of its own package is not for this build: `ring` would be built anew for it, and all above.
+    let own = |name: &OsStr| {
+        name.to_str().is_some_and(|n| n.starts_with("CARGO_PKG_") || n.starts_with("CARGO_MANIFEST_"))
+    };
+    std::env::vars_os().filter(|(name, _)| own(name)).for_each(|(name, _)| {
+        cargo.env_remove(name);
+    });
     if profile.ends_with("release") {
         cargo.arg("--release");
     }

@@ -7,6 +7,7 @@ pub mod agent;
 pub mod binary;
 pub mod bundle;
 pub mod certificate;
+pub mod collector;
 pub mod fixture;
 pub mod gate;
 pub mod git;

@@ -210,6 +210,14 @@ pub fn python(script: impl AsRef<Path>) -> Command {
     program(&target().join("tools/python/bin/python"), script.as_ref())
 }
 
+/// Where a Python package is that the tests brought; `None`: it is not made for this system.
+#[must_use]
+pub fn python_package(name: &str) -> Option<PathBuf> {
+    set_up();
+    let versions = std::fs::read_dir(target().join("tools/python/lib")).expect("the packages").flatten();
+    versions.map(|version| version.path().join("site-packages").join(name)).find(|path| path.is_dir())
+}
+
 fn node(script: &str) -> Command {
     program(&PathBuf::from("node"), Path::new(script))
 }

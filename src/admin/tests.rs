@@ -178,6 +178,19 @@ async fn a_page_that_was_rebound_to_loopback_reaches_nothing() {
     }
 }
 
+#[test]
+fn a_listener_on_every_address_is_reached_by_address_and_by_its_own_names_only() {
+    let named = Arc::from(["gate".to_owned(), "metrics.example:9901".to_owned()]);
+    let hosts = Hosts { named, address: "0.0.0.0".parse().unwrap() };
+    for known in ["10.0.0.7:9901", "[fd00::7]:9901", "gate", "GATE:9901", "metrics.example:9901", "localhost"]
+    {
+        assert!(hosts.know(known), "{known}");
+    }
+    for other in ["evil.example", "gate.evil.example", "metrics.example:80", "10.0.0.7.evil.example", ""] {
+        assert!(!hosts.know(other), "{other}");
+    }
+}
+
 #[tokio::test]
 async fn scoped_urls_need_the_admin_token_on_every_path_and_method() {
     let admin = Admin::start();

@@ -218,11 +218,13 @@ pub(crate) enum RawOff {
 pub(crate) struct RawAdminListener {
     /// Its socket address.
     pub(crate) address: Address,
+    /// Names under which others reach it, such as `gate` for a scraper of metrics; addresses and `localhost` need none.
+    pub(crate) hosts: Vec<Host>,
 }
 
 impl Default for RawAdminListener {
     fn default() -> Self {
-        Self { address: Address(([127, 0, 0, 1], 9901).into()) }
+        Self { address: Address(([127, 0, 0, 1], 9901).into()), hosts: Vec::new() }
     }
 }
 

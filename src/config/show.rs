@@ -22,7 +22,7 @@ impl Config {
     pub fn masked(&self) -> Value {
         let mut shown = listen(&self.listen);
         let sections = json!({
-            "admin": self.admin.address.map_or(json!("off"), |address| json!({"address": address})),
+            "admin": self.admin.address.map_or(json!("off"), |address| json!({"address": address, "hosts": self.admin.hosts})),
             "identity": identity(&self.identity),
             "servers": self.servers.iter().map(|(name, it)| (name.to_string(), server(it, self.pins.as_ref()))).collect::<Map<_, _>>(),
             "accounts": some(self.accounts.values().map(|it| account(it)).collect()),

@@ -12,6 +12,7 @@ use crate::gateway::open::Open;
 use crate::identify::Caller;
 use crate::name::{Invocation, Revision, TenantId};
 use crate::record;
+use crate::record::trace::{Asker, CallTrace, Traced};
 use crate::refusal::Refusal;
 use crate::respond::table::Asked;
 use crate::vouch::Context;
@@ -65,6 +66,9 @@ pub(in crate::gateway) struct Call {
     pub comparison: Option<Comparison>,
     /// What of a server's the gate declines with this message.
     pub declines: Option<&'static str>,
+    /// Its trace, until it is open.
+    pub trace: CallTrace,
+    pub asker: Asker,
     pub open: Option<Open>,
 }
 
@@ -97,6 +101,8 @@ impl Call {
             revision: None,
             comparison: None,
             declines: None,
+            trace: CallTrace::default(),
+            asker: Asker::Caller,
             open: None,
         }
     }
@@ -142,6 +148,17 @@ impl Call {
         }
     }
 
+    /// What the trace of its message says at the beginning.
+    pub(in crate::gateway) fn traced<'a>(&self, message: &'a Message) -> Traced<'a> {
+        Traced {
+            invocation: self.invocation,
+            message,
+            protocol: self.version.map(Version::as_str),
+            client: self.source,
+            asker: self.asker,
+        }
+    }
+
     /// Notes what `decode` could read of a message that it rejects.
     pub(in crate::gateway) fn rejected(&mut self, rejected: Rejected) -> Refusal {
         self.id = rejected.id;
@@ -154,6 +171,9 @@ impl Call {
         self.rules = denied.rules;
         self.revision = Some(denied.revision);
         self.comparison = denied.comparison;
+        if let Refusal::Denied { .. } | Refusal::Constrained { .. } = denied.refusal {
+            self.trace.concerns(record::About::judged(&denied.subject, &denied.message.action));
+        }
         if let Action::CallTool(call) = denied.message.action {
             self.arguments = call.arguments;
         }

@@ -13,6 +13,7 @@ use crate::gateway::{Gateway, Relay};
 use crate::identify::Caller;
 use crate::inbound::{Head, Inbound, Target};
 use crate::name::{ServerName, ToolName};
+use crate::record::trace::Asker;
 use crate::refusal::Refusal;
 use crate::respond::{Answer, Body};
 
@@ -132,7 +133,7 @@ impl Gateway {
         call: &Call,
         cursor: Option<&str>,
     ) -> Option<Bytes> {
-        let body = list_request(message, cursor)?;
+        let body = list_request(message, cursor, call.trace.within())?;
         let head = list_head(head, &way.server.name, message.era);
         let told = self.ask(head, way, body, call.source).await;
         self.shared.metrics.pulled(&told);
@@ -179,6 +180,7 @@ impl Gateway {
         body: Bytes,
         call: &mut Call,
     ) -> Result<Answer<Relay>, Refusal> {
+        call.asker = Asker::Gate;
         let depth = self.config.listen.limits.json_depth;
         let decoded = decode(&head, body, way.version(), depth).map_err(|rejected| rejected.refusal)?;
         let Decoded::One(message) = decoded else { return Err(Refusal::Internal) };
@@ -220,7 +222,8 @@ struct Named<'a> {
     name: std::borrow::Cow<'a, str>,
 }
 
-fn list_request(message: &Message, cursor: Option<&str>) -> Option<Bytes> {
+/// `within`: the trace that it belongs to; `None`: the one that the message says, where it says one.
+fn list_request(message: &Message, cursor: Option<&str>, within: Option<String>) -> Option<Bytes> {
     let id = format!("portcullis-{}", crate::name::Invocation::new());
     let mut members = Vec::new();
     if let Ok(Some(meta)) = splice::get(&message.bytes, &["params", "_meta"])
@@ -231,7 +234,10 @@ fn list_request(message: &Message, cursor: Option<&str>) -> Option<Bytes> {
     }
     members.extend(cursor.map(|cursor| format!("\"cursor\":{cursor}")));
     let params = members.join(",");
-    Some(format!(r#"{{"jsonrpc":"2.0","id":"{id}","method":"tools/list","params":{{{params}}}}}"#).into())
+    let body = format!(r#"{{"jsonrpc":"2.0","id":"{id}","method":"tools/list","params":{{{params}}}}}"#);
+    let Some(within) = within else { return Some(body.into()) };
+    let traced = splice::set(body.as_bytes(), &["params", "_meta", "traceparent"], &splice::string(&within));
+    traced.ok().map(Bytes::from)
 }
 
 fn list_head(head: &Head, server: &ServerName, era: Era) -> Head {

@@ -22,7 +22,10 @@ impl Gateway {
         let refusal = flood.as_ref().unwrap_or(refusal);
         match call.open.take() {
             Some(open) => open.close(outcome(refusal)),
-            None => self.record_refusal(refusal, &call),
+            None => {
+                self.record_refusal(refusal, &call);
+                std::mem::take(&mut call.trace).ended(&outcome(refusal));
+            }
         }
         self.shared.metrics.refused(call.method, refusal);
         let resource = match target {

@@ -7,12 +7,12 @@
 use std::time::Duration;
 
 use opentelemetry::trace::{Status as SpanStatus, TraceContextExt};
-use opentelemetry::{Context, Value};
+use opentelemetry::{Context, KeyValue, Value};
 use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator};
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-use crate::decode::Message;
+use crate::decode::{Message, RequestId};
 use crate::name::Invocation;
 use crate::record::{About, Outcome, Status};
 
@@ -46,9 +46,12 @@ impl Sampler {
         Self { exports, ratio: telemetry.sample }
     }
 
-    /// Begins the trace of a call. `about`: a tool or prompt only where the catalogue or policy knows it.
+    /// Begins the trace of a call; what has no method (a GET, a DELETE, a response) has none.
     #[must_use]
     pub fn begin(&self, call: &Traced<'_>) -> CallTrace {
+        if call.message.method.is_empty() {
+            return CallTrace::default();
+        }
         let parent = call.message.meta.traceparent.as_deref().and_then(Parent::parse);
         if self.samples(parent.as_ref(), call.invocation) {
             CallTrace::Sampled(Box::new(call.span(parent)))
@@ -73,57 +76,66 @@ pub struct Traced<'a> {
     pub invocation: Invocation,
     /// What was asked.
     pub message: &'a Message,
-    /// What it is about.
-    pub about: About<'a>,
     /// The protocol revision, as far as it is known.
     pub protocol: Option<&'static str>,
     /// The client's address.
     pub client: std::net::SocketAddr,
+    /// Who asks.
+    pub asker: Asker,
+}
+
+/// Who asks for a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asker {
+    /// A caller, over the network.
+    Caller,
+    /// The gate itself, on a caller's behalf.
+    Gate,
+}
+
+impl Asker {
+    fn kind(self) -> &'static str {
+        match self {
+            Self::Caller => "server",
+            Self::Gate => "internal",
+        }
+    }
 }
 
 impl Traced<'_> {
     fn span(&self, parent: Option<Parent>) -> Sampled {
         let method = self.message.method;
-        let name = self.name();
         let span = tracing::info_span!(
             target: TARGET,
             parent: None,
             "call",
-            otel.name = name.as_str(),
-            otel.kind = "server",
-            mcp.method.name = method,
-            network.transport = "tcp",
-            network.protocol.name = "http",
+            otel.name = method,
+            otel.kind = self.asker.kind(),
         );
         if let Some(parent) = parent {
             let _ = span.set_parent(Context::new().with_remote_span_context(parent.context()));
         }
-        span.set_attribute("client.address", self.client.ip().to_string());
-        span.set_attribute("client.port", i64::from(self.client.port()));
+        if self.asker == Asker::Caller {
+            span.set_attribute("client.address", self.client.ip().to_string());
+            span.set_attribute("client.port", i64::from(self.client.port()));
+        }
         span.set_attribute("portcullis.invocation", self.invocation.to_string());
-        set(&span, "mcp.protocol.version", self.protocol);
-        set(&span, "jsonrpc.request.id", self.message.id.as_ref().map(|id| id.as_json().to_owned()));
-        self.subject(&span);
-        Sampled { span, name }
+        let mut sampled = Sampled { span, name: method.to_owned(), shared: Vec::new() };
+        self.shared().into_iter().for_each(|attribute| sampled.shares(attribute));
+        sampled
     }
 
-    fn name(&self) -> String {
-        match self.about {
-            About::Tool(name) | About::Prompt(name) => format!("{} {name}", self.message.method),
-            About::Resource(_) | About::Task(_) | About::Nothing => self.message.method.to_owned(),
-        }
-    }
-
-    fn subject(&self, span: &Span) {
-        match self.about {
-            About::Tool(name) => {
-                span.set_attribute("gen_ai.operation.name", "execute_tool");
-                span.set_attribute("gen_ai.tool.name", name.to_owned());
-            }
-            About::Prompt(name) => span.set_attribute("gen_ai.prompt.name", name.to_owned()),
-            About::Resource(uri) => span.set_attribute("mcp.resource.uri", uri.to_owned()),
-            About::Task(_) | About::Nothing => {}
-        }
+    /// What the conventions want on both sides of a call.
+    fn shared(&self) -> Vec<KeyValue> {
+        let mut shared = vec![
+            KeyValue::new("mcp.method.name", self.message.method),
+            KeyValue::new("network.transport", "tcp"),
+            KeyValue::new("network.protocol.name", "http"),
+        ];
+        shared.extend(self.protocol.map(|protocol| KeyValue::new("mcp.protocol.version", protocol)));
+        let id = self.message.id.as_ref().map(RequestId::as_text);
+        shared.extend(id.map(|id| KeyValue::new("jsonrpc.request.id", bounded(&id))));
+        shared
     }
 }
 
@@ -136,14 +148,38 @@ pub enum CallTrace {
     Passed(Option<Parent>),
 }
 
+impl Default for CallTrace {
+    fn default() -> Self {
+        Self::Passed(None)
+    }
+}
+
 /// A sampled call.
 #[derive(Debug)]
 pub struct Sampled {
     span: Span,
     name: String,
+    shared: Vec<KeyValue>,
 }
 
 impl CallTrace {
+    /// What it is about is known now. Only a tool or prompt that policy has shown to be there may be named: spans have
+    /// the names that somebody approved, and not those that callers make up.
+    pub fn concerns(&mut self, about: About<'_>) {
+        if let Self::Sampled(sampled) = self {
+            sampled.concerns(about);
+        }
+    }
+
+    /// The context for a message of the gate's own that belongs to this call.
+    #[must_use]
+    pub fn within(&self) -> Option<String> {
+        match self {
+            Self::Sampled(sampled) => written(&sampled.span),
+            Self::Passed(_) => None,
+        }
+    }
+
     /// The part of the call that is spent with the server at `url`.
     #[must_use]
     pub fn upstream(&self, url: &http::Uri) -> UpstreamTrace {
@@ -175,6 +211,33 @@ impl CallTrace {
 }
 
 impl Sampled {
+    fn shares(&mut self, attribute: KeyValue) {
+        self.span.set_attribute(attribute.key.clone(), attribute.value.clone());
+        self.shared.push(attribute);
+    }
+
+    fn concerns(&mut self, about: About<'_>) {
+        match about {
+            About::Tool(name) => {
+                self.shares(KeyValue::new("gen_ai.operation.name", "execute_tool"));
+                self.shares(KeyValue::new("gen_ai.tool.name", name.to_owned()));
+                self.named_after(name);
+            }
+            About::Prompt(name) => {
+                self.shares(KeyValue::new("gen_ai.prompt.name", name.to_owned()));
+                self.named_after(name);
+            }
+            About::Resource(uri) => self.shares(KeyValue::new("mcp.resource.uri", bounded(uri))),
+            About::Task(_) | About::Nothing => {}
+        }
+    }
+
+    fn named_after(&mut self, subject: &str) {
+        self.name = format!("{} {subject}", self.name);
+        // The span may have begun for the collector, which the field `otel.name` comes too late for.
+        self.span.context().span().update_name(self.name.clone());
+    }
+
     fn upstream(&self, url: &http::Uri) -> UpstreamTrace {
         let span = tracing::info_span!(
             target: TARGET,
@@ -183,12 +246,20 @@ impl Sampled {
             otel.name = self.name.as_str(),
             otel.kind = "client",
         );
+        for attribute in &self.shared {
+            span.set_attribute(attribute.key.clone(), attribute.value.clone());
+        }
         set(&span, "server.address", url.host().map(str::to_owned));
         set(&span, "server.port", url.port_u16().map(i64::from));
-        let context = span.context();
-        let traceparent = Some(context.span().span_context()).filter(|c| c.is_valid()).map(parent::write);
+        let traceparent = written(&span);
         UpstreamTrace { span, traceparent }
     }
+}
+
+/// The span as a `traceparent`.
+fn written(span: &Span) -> Option<String> {
+    let context = span.context();
+    Some(context.span().span_context()).filter(|context| context.is_valid()).map(parent::write)
 }
 
 /// The part of a call that is spent with the server.
@@ -234,6 +305,13 @@ fn set(span: &Span, key: &'static str, value: Option<impl Into<Value>>) {
     if let Some(value) = value {
         span.set_attribute(key, value);
     }
+}
+
+/// So many characters of what a caller made up: nobody fills a collector with an id of megabytes.
+const LONGEST: usize = 256;
+
+fn bounded(text: &str) -> String {
+    text.chars().take(LONGEST).collect()
 }
 
 /// How long a stop waits for the last spans.

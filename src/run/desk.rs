@@ -200,7 +200,8 @@ fn fitting(new: NewUrl, config: &Config) -> Result<Wanted, UrlError> {
 /// What a survey of the server as the URL's holder says against it.
 async fn leads_somewhere(gateway: &Arc<Gateway>, new: &Wanted) -> Result<(), UrlError> {
     let Some(holder) = gateway.urls().holder(new) else { return Ok(()) };
-    let roles = new.who.roles.join(", ");
+    let named = new.who.roles.join(", ");
+    let roles = if named.is_empty() { "scoped-url" } else { named.as_str() };
     match gateway.survey(holder).await {
         Survey::Tools(0) if new.methods.is_none() && new.tags.is_none() => Err(UrlError::Unfit(format!(
             "the URL would lead to no tool: policy shows its holder (roles: {roles}) none of `{}`; name a role that has some",

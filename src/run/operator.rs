@@ -30,7 +30,7 @@ pub(in crate::run) fn state(gate: &Arc<Gate>, drain: &Arc<Drain>, token: Secret)
         explains: Arc::new(Explainer(Arc::clone(gate))),
         rollouts: Arc::new(RolloutDesk::new(gate)),
         token: Arc::new(token),
-        hosts: Arc::new([]),
+        hosts: Arc::from(gate.current().config().admin.hosts.clone()),
     }
 }
 

@@ -40,7 +40,7 @@ pub(super) fn listen(written: Written, report: &mut Report<'_>) -> Listen {
 }
 
 pub(super) fn admin(raw: &RawAdmin, listeners: &[RawListener], report: &mut Report<'_>) -> Admin {
-    let RawAdmin::On(on) = raw else { return Admin { address: None } };
+    let RawAdmin::On(on) = raw else { return Admin { address: None, hosts: Vec::new() } };
     let (address, at) = (on.address.0, At::default().key("admin").key("address"));
     if address.port() != 0 && listeners.iter().any(|listener| listener.address.0 == address) {
         report.error(
@@ -58,7 +58,8 @@ pub(super) fn admin(raw: &RawAdmin, listeners: &[RawListener], report: &mut Repo
             "use a loopback address such as `127.0.0.1:9901`, or keep others out by other means",
         );
     }
-    Admin { address: Some(address) }
+    let hosts = on.hosts.iter().map(|host| host.0.to_ascii_lowercase()).collect();
+    Admin { address: Some(address), hosts }
 }
 
 /// The URL of the gate, without a slash at its end.

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use opentelemetry::KeyValue;
 use opentelemetry::trace::TracerProvider;
 use opentelemetry_otlp::{ExporterBuildError, Protocol, SpanExporter as OtlpExporter, WithExportConfig};
 use opentelemetry_sdk::Resource;
@@ -94,7 +95,8 @@ fn traces(endpoint: &str) -> Result<(SdkTracerProvider, Runtime), TelemetryError
 
 /// Everything that reaches the provider was sampled before.
 pub(super) fn provider() -> opentelemetry_sdk::trace::TracerProviderBuilder {
-    let resource = Resource::builder().with_service_name("portcullis").build();
+    let version = KeyValue::new("service.version", env!("CARGO_PKG_VERSION"));
+    let resource = Resource::builder().with_service_name("portcullis").with_attribute(version).build();
     SdkTracerProvider::builder().with_sampler(Sampler::AlwaysOn).with_resource(resource)
 }
 

@@ -35,10 +35,21 @@ fn traced(message: &Message) -> Traced<'_> {
     Traced {
         invocation: Invocation::new(),
         message,
-        about: About::Tool("list_invoices"),
         protocol: Some("2026-07-28"),
         client: ([10, 0, 0, 7], 4711).into(),
+        asker: Asker::Caller,
     }
+}
+
+/// The trace of a call of `list_invoices`.
+fn begun(sample: f64, message: &Message) -> CallTrace {
+    let mut trace = Sampler::new(&telemetry(sample)).begin(&traced(message));
+    trace.concerns(About::Tool("list_invoices"));
+    trace
+}
+
+fn said(span: &SpanData, key: &str) -> Option<String> {
+    span.attributes.iter().find(|a| a.key.as_str() == key).map(|a| a.value.to_string())
 }
 
 /// An exporter that keeps what it is given.
@@ -66,7 +77,7 @@ fn a_sampled_call_has_a_server_span_and_a_client_span_in_the_callers_trace() {
     let message = message(Some(PARENT));
     let mut written = String::new();
     let spans = kept(|| {
-        let trace = Sampler::new(&telemetry(0.0)).begin(&traced(&message));
+        let trace = begun(0.0, &message);
         let upstream = trace.upstream(&"http://erp.internal:9101/mcp".parse().unwrap());
         written = upstream.traceparent().unwrap().to_owned();
         upstream.ended(&Outcome::bare(Status::ToolError));
@@ -88,11 +99,60 @@ fn a_sampled_call_has_a_server_span_and_a_client_span_in_the_callers_trace() {
         (server, "error.type", "-32602"),
         (server, "rpc.response.status_code", "-32602"),
         (client, "error.type", "tool_error"),
+        (client, "mcp.method.name", "tools/call"),
+        (client, "gen_ai.tool.name", "list_invoices"),
         (client, "server.address", "erp.internal"),
     ] {
-        let found = span.attributes.iter().find(|a| a.key.as_str() == key).map(|a| a.value.to_string());
-        assert_eq!(found.as_deref(), Some(value), "{key}");
+        assert_eq!(said(span, key).as_deref(), Some(value), "{key}");
     }
+}
+
+#[test]
+fn a_refused_call_has_a_span_that_says_why_and_not_what_the_caller_made_up() {
+    let message = message(Some(PARENT));
+    let refused = Outcome { reason: Some("unknown_tool"), ..Outcome::bare(Status::Refused) };
+    let spans = kept(|| Sampler::new(&telemetry(0.0)).begin(&traced(&message)).ended(&refused));
+    let [span] = &spans[..] else { panic!("{spans:?}") };
+    assert_eq!(span.name.as_ref(), "tools/call");
+    assert_eq!(said(span, "error.type").as_deref(), Some("unknown_tool"));
+    assert_eq!(said(span, "gen_ai.tool.name"), None);
+}
+
+#[test]
+fn what_the_gate_asks_on_its_own_is_inside_the_callers_call() {
+    let message = message(Some(PARENT));
+    let spans = kept(|| {
+        let sampler = Sampler::new(&telemetry(0.0));
+        let mut call = sampler.begin(&traced(&message));
+        let own = super::tests::message(call.within().as_deref());
+        sampler.begin(&Traced { asker: Asker::Gate, ..traced(&own) }).ended(&Outcome::bare(Status::Ok));
+        call.concerns(About::Tool("list_invoices"));
+        call.ended(&Outcome::bare(Status::Ok));
+    });
+    let [own, call] = &spans[..] else { panic!("{spans:?}") };
+    assert_eq!((&own.span_kind, own.parent_span_id), (&SpanKind::Internal, call.span_context.span_id()));
+    assert_eq!(said(own, "client.address"), None);
+    assert_eq!(
+        call.name.as_ref(),
+        "tools/call list_invoices",
+        "also where its span was needed before its name"
+    );
+}
+
+#[test]
+fn a_get_and_a_delete_have_no_span_and_no_id_fills_a_collector() {
+    let id = |text: &str| Some(crate::decode::request_id_for_test(text));
+    let bare = Message { method: "", ..message(None) };
+    let named = Message { id: id("\"seven\""), ..message(None) };
+    let long = Message { id: id(&format!("\"{}\"", "x".repeat(100_000))), ..message(None) };
+    let spans = kept(|| {
+        for message in [&bare, &named, &long] {
+            Sampler::new(&telemetry(1.0)).begin(&traced(message)).ended(&Outcome::bare(Status::Ok));
+        }
+    });
+    let [named, long] = &spans[..] else { panic!("{spans:?}") };
+    assert_eq!(said(named, "jsonrpc.request.id").as_deref(), Some("seven"), "without its quotes");
+    assert_eq!(said(long, "jsonrpc.request.id").map(|id| id.len()), Some(LONGEST));
 }
 
 #[test]
@@ -144,7 +204,7 @@ fn spans_reach_a_collector_over_http_before_the_gate_has_stopped() {
     });
     let guard = init(&Telemetry { otlp: Some(endpoint), sample: 1.0, json_logs: true }).unwrap();
     let message = message(None);
-    Sampler::new(&telemetry(1.0)).begin(&traced(&message)).ended(&Outcome::bare(Status::Ok));
+    begun(1.0, &message).ended(&Outcome::bare(Status::Ok));
     drop(guard);
     let request = heard.recv_timeout(Duration::from_secs(20)).unwrap();
     assert!(request.starts_with("POST /v1/traces HTTP/1.1"), "{request}");

@@ -23,6 +23,34 @@
   data.who.forEach((who, index) => option(at("who"), String(index), who.name));
   [...new Set(data.what.map((what) => what.server))].forEach((name) => option(at("server"), name, name));
 
+  // A view can be linked: `#search=order&role=acme/field&server=sap&outcome=refused`, and what is chosen is written there.
+  const KEYS = { search: "search", role: "who", server: "server", outcome: "outcome" };
+  let missing = [];
+  const ends = (name, wanted) => name === wanted || name.endsWith("/" + wanted);
+  const valueOf = (key, wanted) => {
+    if (key === "search" || wanted === "") return wanted;
+    const options = [...at(KEYS[key]).options].filter((node) => node.value !== "");
+    const found = key === "role"
+      ? options.filter((node) => ends(node.textContent, wanted))
+      : options.filter((node) => node.value === wanted);
+    if (found.length === 1) return found[0].value;
+    missing.push(key + "=" + wanted + (found.length ? " (which tenant's?)" : ""));
+    return "";
+  };
+  const follow = () => {
+    const wanted = new URLSearchParams(location.hash.slice(1));
+    missing = [];
+    for (const [key, id] of Object.entries(KEYS)) at(id).value = valueOf(key, wanted.get(key) || "");
+  };
+  const write = () => {
+    const chosen = new URLSearchParams();
+    for (const [key, id] of Object.entries(KEYS)) {
+      const value = key === "role" ? at(id).selectedOptions[0].textContent : at(id).value;
+      if (at(id).value !== "") chosen.set(key, value);
+    }
+    history.replaceState(null, "", "#" + chosen);
+  };
+
   const fits = (cell, outcome) => {
     if (!cell) return false;
     if (outcome === "") return true;
@@ -89,12 +117,15 @@
     at("head").replaceChildren(head);
     at("body").replaceChildren(...rows.slice(0, limit).map((row) => line(row, columns, outcome)));
     at("more").hidden = rows.length <= limit;
-    at("count").textContent = rows.length + " of " + data.what.length;
+    const lost = missing.length ? "; not here: " + missing.join(", ") : "";
+    at("count").textContent = rows.length + " of " + data.what.length + lost;
   };
 
   for (const id of ["search", "who", "server", "outcome"]) {
-    at(id).addEventListener("input", () => { limit = STEP; show(); });
+    at(id).addEventListener("input", () => { missing = []; limit = STEP; write(); show(); });
   }
   at("more").addEventListener("click", () => { limit += STEP; show(); });
+  addEventListener("hashchange", () => { follow(); limit = STEP; show(); });
+  follow();
   show();
 })();
