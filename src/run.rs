@@ -10,6 +10,7 @@ mod operator;
 mod reload;
 pub mod replay;
 pub mod rollout;
+pub mod serving;
 
 pub use files::raise_open_files;
 

@@ -37,6 +37,18 @@ struct Whom {
     tenant: Option<String>,
 }
 
+/// What all servers offer now, as `catalogue pull` writes it, and whether each of them answered.
+pub(super) fn offered(
+    console: &mut Console<'_>,
+    config: &Config,
+    file: &ConfigFile,
+    tenant: Option<&str>,
+) -> Result<(Value, Exit), Failure> {
+    let whom = Whom { file: file.clone(), tenant: tenant.map(str::to_owned) };
+    let asked = Asked::of(console, config, &whom, &[])?;
+    Ok((asked.pulled(), asked.exit()))
+}
+
 #[derive(Debug, Args)]
 pub(super) struct Pull {
     #[command(flatten)]
