@@ -3,6 +3,7 @@
 mod candidate;
 mod delivered;
 pub mod desk;
+mod doubts;
 mod files;
 pub mod inquiry;
 pub mod offers;
@@ -114,6 +115,9 @@ impl Running {
             tracing::info!(%address, "admin listening");
             address
         });
+        if config.delivery.is_none() {
+            doubts::tell(&config.policy.directory, &config.servers);
+        }
         rollout::settle(&gate, &Handle::current());
         candidate::load(&gate);
         let policy = match follow {
