@@ -239,7 +239,10 @@ async fn what_the_running_gate_serves_is_compared_and_not_what_its_directory_say
     let expected = [("a/reader", "allowed", true), ("b/reader", "refused", false)];
     assert_eq!((code, turns(&report)), (Some(2), expected.to_vec()), "{report} {told}");
     assert!(told.contains("decides for b"), "{told}");
-    house.write("expected.yaml", "- {who: a/reader, server: up, tool: danger}\n- {who: b/*, server: up, tool: \"*\"}\n");
+    house.write(
+        "expected.yaml",
+        "- {who: a/reader, server: up, tool: danger}\n- {who: b/*, server: up, tool: \"*\"}\n",
+    );
     let (code, _, told) = diff(&["gate:", "next", "--expected", "expected.yaml"]);
     assert_eq!(code, Some(0), "{told}");
     let (code, report, _) = diff(&["next", "gate:"]);

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
-use crate::catalogue::{Edition, Listed, Page, Pins, Tool};
-use crate::config::Server;
+use crate::catalogue::{Edition, Listed, Page, Pins, Thing, Tool};
+use crate::config::{PinMode, Server};
 use crate::decide::{self, Circumstances, Comparison, Narrowed, Panel, Question, Rollout, Subject};
-use crate::decode::{Era, Message, splice};
+use crate::decode::{Era, ListKind, Message, splice};
 use crate::gateway::beside::Differing;
 use crate::gateway::build::Shared;
 use crate::gateway::call::Eyes;
@@ -122,6 +122,17 @@ impl list::Sight for Sight {
         tools
     }
 
+    fn fits(&self, kind: ListKind, items: &[&RawValue]) -> Vec<bool> {
+        let Some(thing) = Thing::listed(kind) else { return vec![true; items.len()] };
+        let (tenant, pins) = (self.caller.tenant(), &self.pins);
+        let taught = self.shared.catalogue.learn_things(tenant, &self.server, pins, thing, items);
+        self.shared.tell(&taught.changes);
+        match (self.eyes, pins.mode(&self.server)) {
+            (Eyes::Caller, PinMode::Enforce) => taught.fits,
+            (Eyes::Caller, PinMode::Warn | PinMode::Off) | (Eyes::Operator, _) => vec![true; items.len()],
+        }
+    }
+
     fn page_again(&self, asked: &Message, page: &[u8]) -> Option<Bytes> {
         self.pages.again(&self.page_key(asked)?, page, asked.id.as_ref()?, &self.edition()?)
     }
@@ -156,6 +167,12 @@ impl list::Sight for Sight {
     fn request(&self, method: &str) -> bool {
         // A ping asks nothing of anyone.
         method == "ping" || self.shows(method, &Subject::Server)
+    }
+
+    fn list_changed(&self, kind: ListKind) {
+        if let Some(thing) = Thing::listed(kind) {
+            self.shared.catalogue.forget_things(self.caller.tenant(), &self.server.name, thing);
+        }
     }
 
     fn tools_changed(&self) {
