@@ -89,6 +89,7 @@ fn router(state: AdminState, address: SocketAddr) -> Router {
         .route("/v1/catalogue", get(catalogue::offer))
         .route("/v1/explain", get(explain::explain))
         .route("/v1/policy", get(policy::status))
+        .route("/v1/policy/serving", get(policy::serving))
         .route("/v1/policy/canary", post(policy::canary))
         .route("/v1/policy/promote", post(policy::promote))
         .route("/v1/policy/rollback", post(policy::rollback))

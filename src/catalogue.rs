@@ -10,6 +10,9 @@ mod lock;
 mod operation;
 mod pins;
 mod scan;
+mod template;
+mod thing;
+mod things;
 
 #[cfg(test)]
 mod tests;
@@ -28,10 +31,12 @@ use crate::decode::ParamHeaders;
 use crate::name::{ServerName, TenantId, ToolName};
 
 pub use compare::{Difference, compare, distinct};
-pub use definition::{Definition, Digest, MEMBERS, Unreadable, canonical_text};
+pub use definition::{Definition, Digest, ItemName, Unreadable, canonical_text};
 pub use lock::{BadLock, Lock, Pinned};
 pub use pins::{Change, Drift, Pins};
 pub use scan::{Finding, Kind, escaped, scan};
+pub use thing::{Thing, Things};
+pub use things::{Stand, Taught};
 
 /// A tool as policy sees it.
 #[derive(Debug, Clone)]
@@ -124,8 +129,9 @@ const TOLD: usize = 10_000;
 #[derive(Debug)]
 pub struct Catalogue {
     listings: DashMap<(TenantId, ServerName), Arc<Listing>>,
-    /// The changes that were told: what the tool was, and under which lock.
-    told: Cache<(TenantId, ServerName, ToolName), Told>,
+    things: things::SeenThings,
+    /// The changes that were told: what it was, and under which lock.
+    told: Cache<(TenantId, ServerName, Thing, ItemName), Told>,
 }
 
 /// Of a change that was told: the digest of the tool, and the lock that it does not match.
@@ -133,7 +139,7 @@ type Told = (Option<Digest>, Option<Digest>);
 
 impl Default for Catalogue {
     fn default() -> Self {
-        Self { listings: DashMap::new(), told: Cache::new(TOLD) }
+        Self { listings: DashMap::new(), things: things::SeenThings::default(), told: Cache::new(TOLD) }
     }
 }
 
@@ -203,8 +209,9 @@ impl Listed {
         let name = ToolName::parse(&entry.name).ok()?;
         let mut tool = Tool::described(server, name, entry.annotations);
         let compared = pins.under(server).compares();
-        let digest = compared.then(|| Definition::read(text).ok().map(|read| read.digest())).flatten();
-        let drift = compared.then(|| pins.drift(&server.name, &tool.name, digest)).flatten();
+        let digest =
+            compared.then(|| Definition::read(Thing::Tool, text).ok().map(|read| read.digest())).flatten();
+        let drift = compared.then(|| pins.drift(&server.name, tool.name.as_str(), digest)).flatten();
         tool.pinned = compared && drift.is_none();
         Some(Self {
             tool: Arc::new(tool),
@@ -218,7 +225,8 @@ impl Listed {
     /// The same under other pins.
     fn judged(&self, server: &Server, pins: &Pins) -> Self {
         let compared = pins.under(server).compares();
-        let drift = compared.then(|| pins.drift(&server.name, &self.tool.name, self.digest)).flatten();
+        let drift =
+            compared.then(|| pins.drift(&server.name, self.tool.name.as_str(), self.digest)).flatten();
         let tool = Tool { pinned: compared && drift.is_none(), ..Tool::clone(&self.tool) };
         Self {
             tool: Arc::new(tool),
@@ -334,37 +342,51 @@ impl Catalogue {
         pins: &Pins,
         tools: &[Option<Arc<Listed>>],
     ) -> Vec<Change> {
-        let revision = pins.under(server).revision();
         let change = |listed: &Arc<Listed>| {
             if listed.drift.is_none() && self.told.is_empty() {
                 return None;
             }
-            let name = &listed.tool.name;
-            let key = (tenant.clone(), server.name.clone(), name.clone());
-            let Some(drift) = listed.drift else {
-                // It is as it should be again: should it change once more, that is news.
-                self.told.remove(&key);
-                return None;
-            };
-            if self.told.get(&key) == Some((listed.digest, revision)) {
-                return None;
-            }
-            self.told.insert(key, (listed.digest, revision));
-            let pinned = match pins.pinned(&server.name, name) {
-                [one] => Some(*one),
-                _ => None,
-            };
-            Some(Change {
-                tenant: tenant.clone(),
-                server: server.name.clone(),
-                tool: name.clone(),
-                drift,
-                mode: pins.mode(server),
-                pinned,
-                now: listed.digest,
-            })
+            let name = ItemName::new(listed.tool.name.as_str().into());
+            self.news(tenant, server, pins, (Thing::Tool, &name), (listed.drift, listed.digest))
         };
         tools.iter().flatten().filter_map(change).collect()
+    }
+
+    /// The change, where it was not told before.
+    fn news(
+        &self,
+        tenant: &TenantId,
+        server: &Server,
+        pins: &Pins,
+        (thing, name): (Thing, &ItemName),
+        (drift, now): (Option<Drift>, Option<Digest>),
+    ) -> Option<Change> {
+        let key = (tenant.clone(), server.name.clone(), thing, name.clone());
+        let Some(drift) = drift else {
+            // It is as it should be again: should it change once more, that is news.
+            self.told.remove(&key);
+            return None;
+        };
+        let revision = pins.revision();
+        if self.told.get(&key) == Some((now, revision)) {
+            return None;
+        }
+        self.told.insert(key, (now, revision));
+        let pinned = match pins.pinned(&server.name, thing, name.as_str()) {
+            [one] => Some(*one),
+            _ => None,
+        };
+        let (tenant, mode) = (tenant.clone(), pins.mode(server));
+        Some(Change {
+            tenant,
+            server: server.name.clone(),
+            thing,
+            name: name.clone(),
+            drift,
+            mode,
+            pinned,
+            now,
+        })
     }
 
     /// Forgets that a listing is true: the server says that it has changed. What it was is kept until it is read again.
@@ -378,6 +400,7 @@ impl Catalogue {
     /// Forgets everything: what operators say of tools has changed.
     pub fn clear(&self) {
         self.listings.clear();
+        self.things.clear();
     }
 }
 

@@ -196,7 +196,7 @@ enum Command {
 }
 
 /// The configuration that a command works with.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 struct ConfigFile {
     /// The configuration
     #[arg(long, value_name = "FILE", default_value = "portcullis.yaml")]

@@ -1,7 +1,7 @@
 //! What the operator wrote, and what it means. `raw` is the YAML with its defaults and published schema; the types here
 //! are what the rooms are built from.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -174,6 +174,31 @@ pub struct Pinning {
     pub file: PathBuf,
     /// What becomes of a tool that does not match, where its server says nothing else.
     pub mode: PinMode,
+    /// What is pinned beside tools; `None`: what the lock file pins.
+    pub also: Option<BTreeSet<Pinnable>>,
+}
+
+/// What may be pinned beside tools.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Pinnable {
+    /// Prompts.
+    Prompts,
+    /// Resources.
+    Resources,
+    /// Resource templates.
+    Templates,
+}
+
+impl Pinnable {
+    /// Its name in the configuration.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Prompts => "prompts",
+            Self::Resources => "resources",
+            Self::Templates => "templates",
+        }
+    }
 }
 
 /// Rates; `None` in a field: the operator set no such limit.

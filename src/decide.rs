@@ -36,6 +36,7 @@ mod reads;
 mod rego;
 mod rollout;
 mod settled;
+mod sources;
 mod trial;
 pub mod watch;
 mod written;
@@ -58,7 +59,6 @@ use crate::refusal::Refusal;
 
 pub use again::{Again, conditions};
 pub use ask::{Would, WouldNot};
-pub use bundle::CopyError;
 pub use cases::Servers;
 pub use comparison::{Change, Compared, Comparison, Difference, Opinion, Seat, Word};
 pub use constraint::Narrowed;
@@ -68,6 +68,7 @@ pub use names::Names;
 pub use problem::PolicyProblem;
 pub use rego::{Coverage, Covered, Stop, Tested};
 pub use rollout::{Candidacy, Panel, Rollout, Stage};
+pub use sources::{CopyError, Source, Sources};
 pub use trial::{Trials, Wanted};
 pub use written::Written;
 

@@ -3,6 +3,7 @@
 //! Nothing is forwarded unrecorded: the entry opens before the server is reached and closes on every way out.
 
 mod access;
+mod approved;
 mod batch;
 mod belongs;
 mod beside;

@@ -115,6 +115,15 @@ pub enum Refusal {
         /// How it differs, in one word of a closed list; for the audit.
         how: &'static str,
     },
+    /// The prompt or resource is not what was pinned. To the caller it does not exist: they are told as for
+    /// [`Refusal::NotFound`].
+    #[error("{what} not found")]
+    NotApproved {
+        /// `prompt` or `resource`.
+        what: &'static str,
+        /// How it differs, in one word of a closed list; for the audit.
+        how: &'static str,
+    },
     /// Policy hides the resource, prompt or task, or nobody has it.
     #[error("{0} not found")]
     NotFound(&'static str),
@@ -237,7 +246,7 @@ impl Refusal {
             Self::UnknownSession => "unknown_session",
             Self::SessionRequired => "session_required",
             Self::UnknownTool(_) => "unknown_tool",
-            Self::NotPinned { .. } => "not_pinned",
+            Self::NotPinned { .. } | Self::NotApproved { .. } => "not_pinned",
             Self::NotFound(_) => "not_found",
             Self::Denied { .. } => "denied",
             Self::Constrained { .. } => "constrained",
@@ -262,6 +271,7 @@ impl Refusal {
     pub fn told(&self) -> &'static str {
         match self {
             Self::NotPinned { .. } => "unknown_tool",
+            Self::NotApproved { .. } => "not_found",
             other => other.reason(),
         }
     }

@@ -37,7 +37,7 @@ use crate::config::{Server, Static};
 use crate::decide::{Explanation, Outcome, Subject};
 use crate::name::{Revision, TenantId};
 
-pub use ask::threads;
+pub use ask::{Bench, threads};
 pub use change::{Change, Turn, changes};
 pub use expected::{Expectation, Expected};
 pub use what::{BadCatalogue, Found};
@@ -163,7 +163,7 @@ impl Matrix {
         })
     }
 
-    /// The policy that was asked.
+    /// The policy that was asked, of several the one for most.
     #[must_use]
     pub fn revision(&self) -> &Revision {
         &self.revision

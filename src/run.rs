@@ -3,6 +3,7 @@
 mod candidate;
 mod delivered;
 pub mod desk;
+mod doubts;
 mod files;
 pub mod inquiry;
 pub mod offers;
@@ -10,6 +11,7 @@ mod operator;
 mod reload;
 pub mod replay;
 pub mod rollout;
+pub mod serving;
 
 pub use files::raise_open_files;
 
@@ -117,6 +119,9 @@ impl Running {
             tracing::info!(%address, "admin listening");
             address
         });
+        if config.delivery.is_none() {
+            doubts::tell(&config.policy.directory, &config.servers);
+        }
         rollout::settle(&gate, &Handle::current());
         candidate::load(&gate);
         let policy = match follow {

@@ -48,18 +48,14 @@ fn explain_says_in_one_sentence_why_alice_may_not_create_a_purchase_order() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_is_explained_from_the_audit_and_by_the_admin_interface_and_not_to_the_agent() {
-    let std = Std::start();
+    let mut std = Std::start();
     std.gate.house().tenant("a", &format!("{ROLES}{TEAM}"));
+    std.gate.logged(&["Policy reloaded"]);
     let alice = std.alice_as(&["project-manager"], "EMEA");
-    let refused = wait::until("the new role", async || {
-        alice.calls("create_purchase_order", json!({"amount": 4711})).await;
-        let lines = std.gate.recorded("refused", "create_purchase_order");
-        let line = lines.last()?.clone();
-        let told = explain(&std, line["invocation"].as_str()?);
-        out(&told).contains("; the policy that serves now").then_some((line, told))
-    })
-    .await;
-    let (line, told) = refused;
+    alice.calls("create_purchase_order", json!({"amount": 4711})).await;
+    let refused = async || std.gate.recorded("refused", "create_purchase_order").pop();
+    let line = wait::until("the refusal on the record", refused).await;
+    let told = explain(&std, line["invocation"].as_str().expect("an invocation"));
     assert_eq!(out(&told).lines().next(), Some(SENTENCE), "{told:?}");
     for words in
         [": refused: unknown_tool; the policy that serves now", "unknown     arguments: they are not kept"]
@@ -98,4 +94,46 @@ fn a_directory_of_policies_is_tested_with_its_cases() {
     let told = test();
     assert_eq!(told.status.code(), Some(1), "{told:?}");
     assert!(out(&told).contains(SENTENCE), "{told:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_is_put_to_what_the_running_gate_serves_and_a_scoped_url_may_be_its_caller() {
+    let std = Std::start();
+    let url = json!({"tenant": "a", "server": "up", "roles": ["reader"], "methods": ["custom"]});
+    let (id, _) = std.gate.create_url(&url).await;
+    std.gate.house().write("policies/late.rego", "package mcp.authz\n\nallow if input.caler == 1\n");
+    let ask = |house: &House, more: &[&str]| {
+        let call = ["policy", "explain", "--tenant", "a", "--server", "up", "--tool", "safe"];
+        let told = house.command(&[&call[..], more].concat());
+        (told.status.code(), String::from_utf8_lossy(&told.stderr).into_owned())
+    };
+    let (code, told) = ask(std.gate.house(), &["--roles", "reader"]);
+    assert!(code == Some(0) && told.contains("judged by what the running gate serves"), "{told}");
+    for (scope, code) in
+        [(["--scope-methods", "read"], 2), (["--scope-methods", "custom"], 0), (["--scope-tags", "other"], 2)]
+    {
+        let (told, said) = ask(std.gate.house(), &[&["--roles", "reader"][..], &scope].concat());
+        assert_eq!(told, Some(code), "{scope:?} {said}");
+    }
+    let (code, told) = ask(std.gate.house(), &["--scope", &id]);
+    assert_eq!(code, Some(0), "{told}");
+    let (code, told) = ask(std.gate.house(), &["--scope", "su_nobodys"]);
+    assert!(code == Some(1) && told.contains("no scoped URL"), "{told}");
+    let house = std.gate.kill();
+    let (code, told) = ask(&house, &["--roles", "reader"]);
+    assert!(code == Some(3) && told.contains("judged by `"), "the directory is broken: {told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_policys_author_should_look_at_again_is_logged_when_the_gate_loads_it() {
+    let own = "package mcp.authz\n\nallow if input.arguments.marker == \"x\"\n";
+    let mut std = Std::prepared(
+        |_| {},
+        |house| {
+            house.write("policies/own.rego", own);
+        },
+    );
+    std.gate.logged(&["should look at this again", "own.rego:3", "input.arguments"]);
+    std.gate.house().write("policies/next.rego", &own.replace("marker", "region"));
+    std.gate.logged(&["should look at this again", "next.rego:3", "input.arguments"]);
 }

@@ -3,8 +3,11 @@
 use std::fs;
 use std::path::Path;
 
-use portcullis_integration::agent::Agent;
+use portcullis_integration::agent::{Agent, Answer};
+use portcullis_integration::fixture::Std;
 use portcullis_integration::gate::{Gate, House, minimal};
+use portcullis_integration::mcp;
+use portcullis_integration::reply::Reply;
 use portcullis_integration::sdk::{SdkServer, Server};
 use portcullis_integration::upstream::Upstream;
 use portcullis_integration::wait;
@@ -86,7 +89,7 @@ async fn a_silently_edited_description_reaches_no_model_until_it_is_approved() {
     assert_eq!(gate.recorded("drift", "safe").len(), 1);
     assert!(!gate.audit_text().contains("id_rsa"), "the audit keeps the server's words");
     let (_, metrics) = gate.admin("/metrics").await;
-    let counted = r#"portcullis_catalogue_changes_total{kind="changed",server="sample"} 1"#;
+    let counted = r#"portcullis_catalogue_changes_total{kind="changed",server="sample",thing="tool"} 1"#;
     assert!(metrics.contains(counted), "{metrics}");
     assert_eq!(gate.admin("/readyz").await.0, 200);
 
@@ -208,7 +211,7 @@ fn a_server_that_does_not_answer_keeps_its_pins_and_the_exit_code_says_so() {
     assert!(code == Some(1) && told.contains("`other` with the account of `a`"), "{told}");
     let lock = read(&house.path("portcullis.lock"));
     assert!(lock.contains("\"pay\"") && lock.contains("\"safe\""), "{lock}");
-    assert_eq!(lock.lines().filter(|line| line.contains("\"name\"")).count(), 7, "not a tool a line: {lock}");
+    assert_eq!(lock.lines().filter(|line| line.contains("\"sha256\"")).count(), 9, "not one a line: {lock}");
 }
 
 /// The digest of the tool in the test above: SHA-256 of its canonical form, made here by another hand.
@@ -220,4 +223,112 @@ fn told_digest() -> String {
 
 fn read(path: &Path) -> String {
     fs::read_to_string(path).expect("a file")
+}
+
+/// The fixture with everything pinned as it was offered at first; beside tools these.
+fn pinned(also: &Value) -> Std {
+    let pins = json!({"file": "portcullis.lock", "mode": "enforce", "also": also});
+    Std::prepared(
+        |config| config["pins"] = pins,
+        |house| {
+            house.json(&["catalogue", "pin"]);
+        },
+    )
+}
+
+/// From now on this list of the server has these items.
+fn lists(upstream: &Upstream, method: &'static str, member: &'static str, items: Value) {
+    upstream.answers(move |exchange| match exchange.rpc() == method {
+        false => mcp::answer(exchange),
+        true => {
+            let result =
+                json!({"resultType": "complete", member: items, "ttlMs": 0, "cacheScope": "private"});
+            Reply::json(&json!({"jsonrpc": "2.0", "id": exchange.message()["id"], "result": result}))
+        }
+    });
+}
+
+async fn gets(agent: &Agent, prompt: &str) -> Answer {
+    agent.modern("prompts/get", json!({"name": prompt})).await
+}
+
+async fn reads(agent: &Agent, uri: &str) -> Answer {
+    agent.modern("resources/read", json!({"uri": uri})).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_prompt_that_was_edited_after_it_was_pinned_reaches_nobody_until_it_is_approved() {
+    let mut std = pinned(&json!(["prompts"]));
+    let alice = std.alice();
+    assert_eq!(gets(&alice, "hello").await.code(), None, "a get before any list");
+    let edited = json!([{"name": "hello", "description": POISON}, {"name": "root"}]);
+    lists(&std.upstream, "prompts/list", "prompts", edited);
+    assert_eq!(alice.modern("prompts/list", json!({})).await.result()["prompts"], json!([]));
+    let before = std.upstream.received("prompts/get").len();
+    let refused = gets(&alice, "hello").await;
+    assert_eq!((refused.code(), refused.detail()["reason"].as_str()), (Some(-32602), Some("not_found")));
+    assert_eq!(std.upstream.received("prompts/get").len(), before, "it reached the server");
+    assert!(!alice.calls("safe", json!({})).await.is_error_result(), "a tool is refused too");
+    assert_eq!(reads(&alice, "file:///pub/a").await.code(), None, "resources are not pinned here");
+    std.gate.logged(&["not what was pinned", "prompt", "hello", "changed"]);
+    let audit = std.gate.audit();
+    let told = audit.iter().find(|line| line["kind"] == "drift").expect("a line");
+    assert_eq!((&told["prompt"], &told["change"]), (&json!("hello"), &json!("changed")), "{told}");
+    assert!(audit.iter().any(|line| line["reason"] == "not_pinned" && line["prompt"] == "hello"));
+    let (_, metrics) = std.gate.admin("/metrics").await;
+    let counted = r#"portcullis_catalogue_changes_total{kind="changed",server="up",thing="prompt"} 1"#;
+    assert!(metrics.contains(counted), "{metrics}");
+    let (code, diff, _) = run(std.gate.house(), &["catalogue", "diff"]);
+    assert!(code == Some(2) && diff.contains("changed   prompt hello") && diff.contains("U+200B"), "{diff}");
+    let approve = ["catalogue", "approve", "up", "--prompt", "hello"];
+    assert_eq!(run(std.gate.house(), &approve).0, Some(2), "hidden characters were approved");
+    assert_eq!(run(std.gate.house(), &[&approve[..], &["--accept"]].concat()).0, Some(0));
+    wait::until("the approval", async || gets(&alice, "hello").await.code().is_none().then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_resource_passes_by_its_own_pin_or_by_a_pinned_template_and_by_nothing_else() {
+    let std = pinned(&json!(["resources", "templates"]));
+    let alice = std.alice();
+    assert_eq!(reads(&alice, "file:///pub/made-up").await.code(), None, "its template is pinned");
+    assert_eq!(gets(&alice, "hello").await.code(), None, "prompts are not pinned here");
+    let poisoned = json!([{"uriTemplate": "file:///pub/{name}", "name": "public", "description": POISON}]);
+    lists(&std.upstream, "resources/templates/list", "resourceTemplates", poisoned);
+    let shown = alice.modern("resources/templates/list", json!({})).await;
+    assert_eq!(shown.result()["resourceTemplates"], json!([]));
+    let before = std.upstream.exchanges().len();
+    for method in ["resources/read", "resources/subscribe"] {
+        let refused = alice.modern(method, json!({"uri": "file:///pub/made-up"})).await;
+        assert!(refused.code().is_some(), "{method}");
+    }
+    assert_eq!(std.upstream.exchanges().len(), before, "it reached the server");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_of_tools_alone_takes_no_prompt_away_until_prompts_are_pinned_too() {
+    let std = Std::prepared(
+        |config| config["pins"] = json!({"file": "portcullis.lock"}),
+        |house| {
+            house.json(&["catalogue", "pin"]);
+            let lock = fs::read_to_string(house.path("portcullis.lock")).expect("a lock");
+            let lock: Value = serde_json::from_str(&lock).expect("JSON");
+            assert!(lock["servers"]["up"]["prompts"].as_array().is_some_and(|all| all.len() == 2), "{lock}");
+            let old = json!({"version": 1, "servers": {"up": lock["servers"]["up"]["tools"]}});
+            house.write("portcullis.lock", &old.to_string());
+        },
+    );
+    let alice = std.alice();
+    lists(&std.upstream, "prompts/list", "prompts", json!([{"name": "hello", "description": "Other."}]));
+    let prompts = alice.modern("prompts/list", json!({})).await.result()["prompts"].clone();
+    assert_eq!(prompts.as_array().map(Vec::len), Some(1), "{prompts}");
+    assert_eq!(gets(&alice, "hello").await.code(), None);
+    let (code, _, told) = run(std.gate.house(), &["catalogue", "diff"]);
+    assert!(code == Some(0) && told.contains("does not pin prompts"), "{told}");
+    std.gate.house().json(&["catalogue", "pin"]);
+    lists(&std.upstream, "prompts/list", "prompts", json!([{"name": "hello", "description": "Another."}]));
+    wait::until("the new lock", async || {
+        let prompts = alice.modern("prompts/list", json!({})).await.result()["prompts"].clone();
+        (prompts == json!([])).then_some(())
+    })
+    .await;
 }

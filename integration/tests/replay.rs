@@ -53,6 +53,14 @@ async fn a_wider_and_a_narrower_policy_are_seen_on_yesterdays_traffic() {
     let example = report["examples"].as_array().expect("examples").iter().find(|one| one["what"] == "danger");
     assert_eq!(example.expect("an example")["invocation"], danger);
     assert_eq!(report["rules"]["a/reader/0"]["allowed"], 1);
+    house.write("expected.yaml", "- {who: a/reader, server: up, tool: danger}\n");
+    let expected = replay("after", &["--expected", "expected.yaml"]);
+    assert_eq!(expected.status.code(), Some(0), "what is expected: {expected:?}");
+    house.write("expected.yaml", "- {who: a/people, server: up, tool: \"delete_*\"}\n");
+    let expected = replay("after", &["--expected", "expected.yaml"]);
+    assert_eq!(expected.status.code(), Some(2), "{expected:?}");
+    let told = String::from_utf8_lossy(&expected.stderr).into_owned();
+    assert!(told.contains("expected, and not so: a/people up tool delete_*"), "{told}");
     let text = out(&replay("after", &["--format", "markdown", "--tenant", "a"]));
     assert!(text.contains("- `up/danger`: 1 newly allowed") && !text.contains("4711"), "{text}");
     let nothing = replay("after", &["--until", "2000-01-01T00:00:00Z"]);

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
+use portcullis_integration::fixture::{ROLES, Std};
 use portcullis_integration::gate::House;
 use portcullis_integration::repository;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// What a pull request adds to the regional manager.
 const WIDER: &str = "    - servers: [netsuite]
@@ -186,4 +187,82 @@ fn the_matrix_has_a_form_for_each_reader() {
     let json: Value = serde_json::from_str(&form("json")).expect("JSON");
     assert_eq!(json["cells"].as_array().expect("cells").len(), 5 * 9);
     assert!(form("html").starts_with("<!doctype html>"));
+}
+
+/// The fixture's roles, and one more tool.
+const DANGER: &str = "roles:\n  reader:\n    - servers: [up]\n      tools: [safe, danger]\n      \
+                      resources: [\"file:///pub/*\"]\n      prompts: [hello]\n";
+
+/// A gate whose candidate decides for tenant `b`, and whose directory cannot be loaded by now. In `next`, `a` has a tool
+/// more than the gate gives it, and `b` one less than the candidate does.
+fn drifted() -> Std {
+    let std = Std::prepared(
+        |config| {
+            config["policies"]["candidate"] = json!({"directory": "candidate", "canary": {"tenants": ["b"]}});
+        },
+        |house| {
+            for (policy, a, b) in [("candidate", ROLES, DANGER), ("next", DANGER, ROLES)] {
+                house.stock(policy);
+                house.write(&format!("{policy}/tenants/a/data.yaml"), a);
+                house.write(&format!("{policy}/tenants/b/data.yaml"), b);
+            }
+        },
+    );
+    std.gate.house().write("policies/late.rego", "package mcp.authz\n\nallow if input.caler == 1\n");
+    std
+}
+
+fn turns(report: &Value) -> Vec<(&str, &str, bool)> {
+    let changes = report["changes"].as_array().expect("changes").iter();
+    let of = |change: &Value| change["kind"] == "tool" && change["name"] == "danger";
+    let told = changes.filter(|change| of(change)).map(|change| {
+        (
+            change["who"].as_str().expect("who"),
+            change["change"].as_str().expect("a turn"),
+            change["newly_allowed"] == true,
+        )
+    });
+    told.collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_running_gate_serves_is_compared_and_not_what_its_directory_says_by_now() {
+    let std = drifted();
+    let house = std.gate.house();
+    let diff = |arguments: &[&str]| {
+        let output = house.command(&[&["policy", "diff", "--format", "json"], arguments].concat());
+        let report: Value = serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|why| panic!("{why}: {}", text(&output.stderr)));
+        (output.status.code(), report, text(&output.stderr))
+    };
+    let (code, report, told) = diff(&["--running", "--against", "next"]);
+    let expected = [("a/reader", "allowed", true), ("b/reader", "refused", false)];
+    assert_eq!((code, turns(&report)), (Some(2), expected.to_vec()), "{report} {told}");
+    assert!(told.contains("decides for b"), "{told}");
+    house.write(
+        "expected.yaml",
+        "- {who: a/reader, server: up, tool: danger}\n- {who: b/*, server: up, tool: \"*\"}\n",
+    );
+    let (code, _, told) = diff(&["gate:", "next", "--expected", "expected.yaml"]);
+    assert_eq!(code, Some(0), "{told}");
+    let (code, report, _) = diff(&["next", "gate:"]);
+    let back = [("b/reader", "allowed", true), ("a/reader", "refused", false)];
+    assert_eq!((code, turns(&report)), (Some(2), back.to_vec()), "{report}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_gate_with_another_configuration_is_not_compared_as_if_it_had_this_one() {
+    let std = drifted();
+    let house = std.gate.house();
+    let config = std::fs::read_to_string(house.path("portcullis.yaml")).expect("text");
+    let mut other: Value = serde_json::from_str(&config).expect("JSON");
+    other["servers"]["up"]["tags"] = json!(["other"]);
+    house.write("other.yaml", &other.to_string());
+    let told = house.command(&["policy", "diff", "--running", "--against", "next", "--config", "other.yaml"]);
+    assert_eq!(told.status.code(), Some(1), "{told:?}");
+    assert!(text(&told.stderr).contains("`servers.up.tags` differs"), "{told:?}");
+    let stopped = std.gate.kill();
+    let told = stopped.command(&["policy", "diff", "--running", "--against", "next"]);
+    assert_eq!(told.status.code(), Some(1), "{told:?}");
+    assert!(text(&told.stderr).contains("no gate runs"), "{told:?}");
 }

@@ -16,6 +16,8 @@ use crate::admin::{AdminState, error};
 pub trait Rollouts: Send + Sync {
     /// What serves and what is tried.
     async fn status(&self) -> Value;
+    /// Every file of the policies that decide, and what of the configuration they are told: so that others judge alike.
+    async fn serving(&self) -> Value;
     /// The candidate decides for these tenants.
     async fn canary(&self, wanted: NewCanary) -> Result<Value, RolloutError>;
     /// The candidate serves.
@@ -55,6 +57,10 @@ pub enum RolloutError {
 
 pub(super) async fn status(State(state): State<AdminState>) -> Json<Value> {
     Json(state.rollouts.status().await)
+}
+
+pub(super) async fn serving(State(state): State<AdminState>) -> Json<Value> {
+    Json(state.rollouts.serving().await)
 }
 
 pub(super) async fn canary(

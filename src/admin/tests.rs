@@ -64,6 +64,10 @@ impl Rollouts for Kept {
         json!({"candidate": null})
     }
 
+    async fn serving(&self) -> Value {
+        json!({"live": {"files": []}})
+    }
+
     async fn canary(&self, wanted: NewCanary) -> Result<Value, RolloutError> {
         match wanted.tenants.is_empty() && wanted.percent == 0 {
             true => Err(RolloutError::Unfit("that is nobody".to_owned())),

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::catalogue::definition::Definition;
+use crate::catalogue::definition::{Definition, ItemName};
 use crate::catalogue::lock::Pinned;
-use crate::name::ToolName;
+use crate::catalogue::thing::Thing;
 
 /// One difference between a server and its pins.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,11 +23,21 @@ pub enum Difference {
 }
 
 impl Difference {
-    /// Which tool.
+    /// What it is.
     #[must_use]
-    pub fn tool(&self) -> &ToolName {
+    pub fn thing(&self) -> Thing {
+        self.one().thing
+    }
+
+    /// Which.
+    #[must_use]
+    pub fn name(&self) -> &ItemName {
+        &self.one().name
+    }
+
+    fn one(&self) -> &Definition {
         match self {
-            Self::Appeared(tool) | Self::Gone(tool) | Self::Changed { now: tool, .. } => &tool.name,
+            Self::Appeared(one) | Self::Gone(one) | Self::Changed { now: one, .. } => one,
         }
     }
 
@@ -56,7 +66,7 @@ impl Difference {
 pub fn distinct(tools: impl IntoIterator<Item = Definition>) -> Pinned {
     let mut seen = BTreeMap::new();
     for tool in tools {
-        let texts: &mut Vec<Definition> = seen.entry(tool.name.clone()).or_default();
+        let texts: &mut Vec<Definition> = seen.entry((tool.thing, tool.name.clone())).or_default();
         if !texts.contains(&tool) {
             texts.push(tool);
         }
@@ -64,9 +74,9 @@ pub fn distinct(tools: impl IntoIterator<Item = Definition>) -> Pinned {
     seen
 }
 
-/// The differences by name. `whole`: every account was asked, so that what was not seen is gone.
+/// The differences by kind and name. `whole`: every account was asked for the kind, so that what was not seen is gone.
 #[must_use]
-pub fn compare(pinned: &Pinned, seen: &Pinned, whole: bool) -> Vec<Difference> {
+pub fn compare(pinned: &Pinned, seen: &Pinned, whole: &dyn Fn(Thing) -> bool) -> Vec<Difference> {
     let mut found = Vec::new();
     for (name, texts) in seen {
         let pins = pinned.get(name).map(Vec::as_slice).unwrap_or_default();
@@ -79,8 +89,8 @@ pub fn compare(pinned: &Pinned, seen: &Pinned, whole: bool) -> Vec<Difference> {
             });
         }
     }
-    let gone = pinned.iter().filter(|(name, _)| whole && !seen.contains_key(*name));
+    let gone = pinned.iter().filter(|(key, _)| whole(key.0) && !seen.contains_key(*key));
     found.extend(gone.flat_map(|(_, pins)| pins.first()).cloned().map(Difference::Gone));
-    found.sort_by(|one, other| one.tool().cmp(other.tool()));
+    found.sort_by(|one, other| (one.thing(), one.name()).cmp(&(other.thing(), other.name())));
     found
 }

@@ -1,8 +1,10 @@
-//! What a model reads of a tool, and its digest: the same for the same meaning, however the server writes it.
+//! What a model reads of a tool, a prompt or a resource, and its digest: the same for the same meaning, however the server writes it.
 //!
 //! # Why these members
 //! Name, title, description, both schemas and annotations are what agents put before a model or decide by. `_meta`, icons
 //! and the like change from one answer to the next at some servers, and reach no model by the protocol.
+//!
+//! Of a resource's annotations `lastModified` is left out: it changes with the content, which is not pinned.
 //!
 //! # Why duplicates are refused
 //! A text with `description` twice would be pinned by one of them and read by the other. It has no digest at all, so that
@@ -10,16 +12,18 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use serde_json::Value;
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
+use crate::catalogue::thing::Thing;
 use crate::decode::reply;
 use crate::name::ToolName;
 
-/// The members that are pinned beside the name, in the order in which a lock shows them.
-pub const MEMBERS: [&str; 5] = ["title", "description", "inputSchema", "outputSchema", "annotations"];
+/// A longer name or URI is none; in bytes.
+const LONGEST_NAME: usize = 4096;
 
 /// How deep a definition may be nested.
 const DEPTH: usize = 100;
@@ -55,23 +59,57 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// Why a tool's definition is not read.
+/// The name of a tool or a prompt, the URI of a resource, or a template.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+pub struct ItemName(Arc<str>);
+
+impl ItemName {
+    pub(in crate::catalogue) fn new(name: Arc<str>) -> Self {
+        Self(name)
+    }
+
+    /// As it is written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    fn read(thing: Thing, name: &str) -> Option<Self> {
+        let fits = match thing {
+            Thing::Tool => ToolName::parse(name).is_ok(),
+            Thing::Prompt | Thing::Resource | Thing::Template => {
+                !name.is_empty() && name.len() <= LONGEST_NAME
+            }
+        };
+        fits.then(|| Self(name.into()))
+    }
+}
+
+impl std::borrow::Borrow<str> for ItemName {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Why a definition is not read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
     /// Two readers could read it in two ways, or it is nested too deep.
     #[error("{0}")]
     Ambiguous(String),
     /// It is no object with a name.
-    #[error("it has no name that a tool may have")]
+    #[error("it has no name that it may have")]
     Nameless,
 }
 
-/// A tool as it is put before a model.
+/// A tool, prompt or resource as it is put before a model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Definition {
+    /// What it is.
+    pub thing: Thing,
     /// Its name.
-    pub name: ToolName,
-    /// Those of [`MEMBERS`] that it has.
+    pub name: ItemName,
+    /// Those of [`Thing::members`] that it has.
     pub members: BTreeMap<&'static str, Value>,
 }
 
@@ -80,19 +118,19 @@ impl Definition {
     ///
     /// # Errors
     /// It can be read in two ways, or has no name.
-    pub fn read(text: &RawValue) -> Result<Self, Unreadable> {
+    pub fn read(thing: Thing, text: &RawValue) -> Result<Self, Unreadable> {
         reply::strict(text, DEPTH).map_err(|why| Unreadable::Ambiguous(why.to_string()))?;
         let value: Value = serde_json::from_str(text.get()).map_err(|_| Unreadable::Nameless)?;
-        Self::of(&value).ok_or(Unreadable::Nameless)
+        Self::of(thing, &value).ok_or(Unreadable::Nameless)
     }
 
-    /// The definition in a JSON object; `None`: it has no name that a tool may have.
+    /// The definition in a JSON object; `None`: it has no name that such a thing may have.
     #[must_use]
-    pub fn of(tool: &Value) -> Option<Self> {
-        let name = ToolName::parse(tool.get("name")?.as_str()?).ok()?;
-        let member = |key: &&'static str| tool.get(*key).map(|value| (*key, value.clone()));
-        let members = MEMBERS.iter().filter_map(member).filter(|(_, value)| !value.is_null());
-        Some(Self { name, members: members.collect() })
+    pub fn of(thing: Thing, item: &Value) -> Option<Self> {
+        let name = ItemName::read(thing, item.get(thing.key())?.as_str()?)?;
+        let member = |key: &&'static str| item.get(*key).map(|value| (*key, lasting(thing, key, value)));
+        let members = thing.members().iter().filter_map(member).filter(|(_, value)| !value.is_null());
+        Some(Self { thing, name, members: members.collect() })
     }
 
     /// The digest of its canonical form: JSON without spaces, keys in order at every level.
@@ -102,7 +140,7 @@ impl Definition {
         let name = Value::from(self.name.as_str());
         let mut members: Vec<(&str, &Value)> =
             self.members.iter().map(|(key, value)| (*key, value)).collect();
-        members.push(("name", &name));
+        members.push((self.thing.key(), &name));
         members.sort_unstable_by_key(|(key, _)| *key);
         for (key, value) in members {
             text.push_str(if text.len() > 1 { "," } else { "" });
@@ -119,6 +157,17 @@ impl Definition {
     pub fn text(&self, member: &str) -> Option<&str> {
         self.members.get(member).and_then(Value::as_str)
     }
+}
+
+/// A member without what changes by itself.
+fn lasting(thing: Thing, member: &str, value: &Value) -> Value {
+    let mut value = value.clone();
+    if let (Thing::Resource | Thing::Template, "annotations", Value::Object(told)) =
+        (thing, member, &mut value)
+    {
+        told.remove("lastModified");
+    }
+    value
 }
 
 /// A JSON value in canonical form: without spaces, keys in order at every level.
@@ -165,7 +214,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Definition, Unreadable> {
-        Definition::read(&RawValue::from_string(text.to_owned()).unwrap())
+        Definition::read(Thing::Tool, &RawValue::from_string(text.to_owned()).unwrap())
     }
 
     fn digest(text: &str) -> Digest {
@@ -197,5 +246,23 @@ mod tests {
     #[test]
     fn what_no_model_reads_may_change() {
         assert_eq!(digest(r#"{"name":"a","_meta":{"at":1}}"#), digest(r#"{"name":"a","_meta":{"at":2}}"#));
+    }
+
+    #[test]
+    fn prompts_and_resources_are_pinned_by_what_is_shown_of_them() {
+        let digest =
+            |thing, text: &str| Definition::of(thing, &serde_json::from_str(text).unwrap()).unwrap().digest();
+        let prompt =
+            r#"{"name":"greet","description":"Greets.","arguments":[{"name":"who","required":true}]}"#;
+        let other = prompt.replace("true", "false");
+        assert_ne!(digest(Thing::Prompt, prompt), digest(Thing::Prompt, &other));
+        let resource = r#"{"uri":"a:b","name":"B","annotations":{"lastModified":"2026-01-01","audience":["user"]},"size":1}"#;
+        let touched = resource.replace("2026", "2027").replace("\"size\":1", "\"size\":2");
+        assert_eq!(digest(Thing::Resource, resource), digest(Thing::Resource, &touched));
+        assert_ne!(
+            digest(Thing::Resource, resource),
+            digest(Thing::Resource, &touched.replace("user", "assistant"))
+        );
+        assert!(Definition::of(Thing::Template, &serde_json::json!({"uri": "a:b"})).is_none());
     }
 }

@@ -1,21 +1,23 @@
-//! How a server's tools stand to their pins: compared when a list is learned, never per call.
+//! How what a server offers stands to its pins: compared when a list is learned, never per call.
 
 use std::collections::HashMap;
 
-use crate::catalogue::definition::Digest;
+use crate::catalogue::definition::{Digest, ItemName};
 use crate::catalogue::lock::{BadLock, Lock};
-use crate::config::{Config, PinMode, Server};
-use crate::name::{ServerName, TenantId, ToolName};
+use crate::catalogue::thing::{Thing, Things};
+use crate::config::{Config, PinMode, Pinning, Server};
+use crate::name::{ServerName, TenantId};
 
 /// The pins that one generation of the gate works with.
 #[derive(Debug, Default)]
 pub struct Pins {
-    servers: HashMap<ServerName, HashMap<ToolName, Vec<Digest>>>,
+    servers: HashMap<ServerName, HashMap<Thing, HashMap<ItemName, Vec<Digest>>>>,
+    things: Things,
     /// `None`: there is no lock, and tools are not compared.
     revision: Option<Digest>,
 }
 
-/// How a tool differs from what was pinned.
+/// How something differs from what was pinned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Drift {
     /// Nothing is pinned under its name.
@@ -35,15 +37,17 @@ impl Drift {
     }
 }
 
-/// A tool that does not match its pin, for whoever is to know.
+/// Something that does not match its pin, for whoever is to know.
 #[derive(Debug, Clone)]
 pub struct Change {
     /// Whose account saw it.
     pub tenant: TenantId,
     /// At which server.
     pub server: ServerName,
-    /// Which tool.
-    pub tool: ToolName,
+    /// What it is.
+    pub thing: Thing,
+    /// Which.
+    pub name: ItemName,
     /// How it differs.
     pub drift: Drift,
     /// What becomes of it.
@@ -66,10 +70,6 @@ impl Under {
     pub(in crate::catalogue) fn compares(self) -> bool {
         self.mode != PinMode::Off
     }
-
-    pub(in crate::catalogue) fn revision(self) -> Option<Digest> {
-        self.revision
-    }
 }
 
 impl Pins {
@@ -86,7 +86,7 @@ impl Pins {
     pub fn load(config: &Config) -> Result<Self, BadLock> {
         let wanted = config.servers.values().any(|server| server.pins != PinMode::Off);
         match &config.pins {
-            Some(pins) if wanted => Lock::load(&pins.file).map(|lock| Self::of(&lock)),
+            Some(pins) if wanted => Lock::load(&pins.file).and_then(|lock| Self::covering(lock, pins)),
             Some(_) | None => Ok(Self::none()),
         }
     }
@@ -94,11 +94,41 @@ impl Pins {
     /// The pins of a lock.
     #[must_use]
     pub fn of(lock: &Lock) -> Self {
-        let digests = |tools: &Vec<_>| tools.iter().map(super::Definition::digest).collect();
-        let servers = lock.servers.iter().map(|(server, pinned)| {
-            (server.clone(), pinned.iter().map(|(tool, texts)| (tool.clone(), digests(texts))).collect())
-        });
-        Self { servers: servers.collect(), revision: Some(Digest::of(lock.text().as_bytes())) }
+        let mut servers: HashMap<_, HashMap<_, HashMap<_, _>>> = HashMap::new();
+        for (server, pinned) in &lock.servers {
+            let known = servers.entry(server.clone()).or_default();
+            for ((thing, name), texts) in pinned {
+                let digests = texts.iter().map(super::Definition::digest).collect();
+                known.entry(*thing).or_default().insert(name.clone(), digests);
+            }
+        }
+        Self { servers, things: lock.things.clone(), revision: Some(Digest::of(lock.text().as_bytes())) }
+    }
+
+    /// The pins of a lock that speaks of all that the configuration wants pinned.
+    fn covering(lock: Lock, pins: &Pinning) -> Result<Self, BadLock> {
+        let wanted = pins.also.iter().flatten().filter_map(|kind| Thing::of_plural(kind.as_str()));
+        match wanted.into_iter().find(|thing| !lock.things.contains(thing)) {
+            None => Ok(Self::of(&lock)),
+            Some(thing) => Err(BadLock {
+                file: pins.file.clone(),
+                what: format!("it does not pin {}, which `pins.also` wants", thing.plural()),
+                fix: "pin them with `portcullis catalogue pin`, and see its diff before you commit it",
+                missing: false,
+            }),
+        }
+    }
+
+    /// Whether things of this kind are compared.
+    #[must_use]
+    pub fn compares(&self, thing: Thing) -> bool {
+        self.things.contains(&thing)
+    }
+
+    /// The names that are pinned of a kind.
+    pub fn names(&self, server: &ServerName, thing: Thing) -> impl Iterator<Item = &ItemName> {
+        let known = self.servers.get(server).and_then(|pinned| pinned.get(&thing));
+        known.into_iter().flat_map(HashMap::keys)
     }
 
     /// Which lock it is: the digest of its text as the gate writes it; `None`: there is none.
@@ -120,8 +150,8 @@ impl Pins {
 
     /// How a tool differs from its pin; `None`: it matches.
     #[must_use]
-    pub fn drift(&self, server: &ServerName, tool: &ToolName, digest: Option<Digest>) -> Option<Drift> {
-        match (self.pinned(server, tool), digest) {
+    pub fn drift(&self, server: &ServerName, tool: &str, digest: Option<Digest>) -> Option<Drift> {
+        match (self.pinned(server, Thing::Tool, tool), digest) {
             ([], _) => Some(Drift::Appeared),
             (pinned, Some(digest)) if pinned.contains(&digest) => None,
             (_, _) => Some(Drift::Changed),
@@ -130,7 +160,8 @@ impl Pins {
 
     /// What is pinned under a name.
     #[must_use]
-    pub fn pinned(&self, server: &ServerName, tool: &ToolName) -> &[Digest] {
-        self.servers.get(server).and_then(|pinned| pinned.get(tool)).map(Vec::as_slice).unwrap_or_default()
+    pub fn pinned(&self, server: &ServerName, thing: Thing, name: &str) -> &[Digest] {
+        let known = self.servers.get(server).and_then(|pinned| pinned.get(&thing));
+        known.and_then(|known| known.get(name)).map(Vec::as_slice).unwrap_or_default()
     }
 }

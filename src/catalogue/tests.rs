@@ -1,5 +1,7 @@
 //! Tools against their pins, as lists teach them.
 
+mod things;
+
 use super::*;
 
 const READS: &str =
@@ -20,9 +22,10 @@ fn name(text: &str) -> ToolName {
 }
 
 fn pins(tools: &[&str]) -> Pins {
-    let definitions = tools.iter().map(|text| Definition::of(&serde_json::from_str(text).unwrap()).unwrap());
+    let definitions =
+        tools.iter().map(|text| Definition::of(Thing::Tool, &serde_json::from_str(text).unwrap()).unwrap());
     let servers = [(ServerName::parse("erp").unwrap(), distinct(definitions))];
-    Pins::of(&Lock { servers: servers.into() })
+    Pins::of(&Lock { servers: servers.into(), ..Lock::of([Thing::Tool]) })
 }
 
 fn learn(catalogue: &Catalogue, server: &Server, pins: &Pins, tools: &[&str]) -> Learned {
@@ -55,7 +58,7 @@ fn a_tool_that_matches_is_pinned_and_one_that_changed_or_appeared_is_told_once()
     assert!(learn(&catalogue, &server, &pins, &[READS]).changes.is_empty());
     assert_eq!(drift(&catalogue, &server, &pins, "list_invoices"), (None, true));
     let learned = learn(&catalogue, &server, &pins, &[POISONED, PAYS]);
-    let told: Vec<_> = learned.changes.iter().map(|change| (change.tool.as_str(), change.drift)).collect();
+    let told: Vec<_> = learned.changes.iter().map(|change| (change.name.as_str(), change.drift)).collect();
     assert_eq!(told, [("list_invoices", Drift::Changed), ("pay", Drift::Appeared)]);
     assert!(learned.changes[0].pinned.is_some() && learned.changes[0].pinned != learned.changes[0].now);
     assert!(learned.tools.iter().flatten().all(|listed| listed.is_withheld(PinMode::Enforce)));
@@ -141,16 +144,24 @@ fn tools_that_are_withheld_are_not_among_the_tools_of_a_server() {
 #[test]
 fn a_difference_says_what_was_and_what_is_and_only_a_whole_look_finds_what_is_gone() {
     let of = |tools: &[&str]| {
-        distinct(tools.iter().map(|text| Definition::of(&serde_json::from_str(text).unwrap()).unwrap()))
+        distinct(
+            tools
+                .iter()
+                .map(|text| Definition::of(Thing::Tool, &serde_json::from_str(text).unwrap()).unwrap()),
+        )
     };
     let (pinned, seen) = (of(&[READS, r#"{"name":"old"}"#]), of(&[POISONED, PAYS]));
     let told = |whole| -> Vec<_> {
-        let found = compare(&pinned, &seen, whole);
-        found.iter().map(|one| (one.as_str(), one.tool().to_string())).collect()
+        let found = compare(&pinned, &seen, &|_| whole);
+        found.iter().map(|one| (one.as_str(), one.name().as_str().to_owned())).collect()
     };
     let (changed, gone, appeared) =
         (("changed", "list_invoices".into()), ("gone", "old".into()), ("appeared", "pay".into()));
     assert_eq!(told(true), [changed.clone(), gone, appeared.clone()]);
     assert_eq!(told(false), [changed, appeared]);
-    assert_eq!(compare(&of(&[READS, POISONED]), &of(&[POISONED]), true), [], "one of two approved texts");
+    assert_eq!(
+        compare(&of(&[READS, POISONED]), &of(&[POISONED]), &|_| true),
+        [],
+        "one of two approved texts"
+    );
 }

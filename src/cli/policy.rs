@@ -6,6 +6,7 @@ mod matrix;
 mod pull;
 mod replay;
 mod rollout;
+mod running;
 mod shadow;
 mod test;
 

@@ -190,7 +190,7 @@ pub(super) fn attribute(text: &str) -> Result<(String, Value), String> {
 }
 
 /// Through the running gate; where none runs, on its store.
-fn ask(console: &mut Console<'_>, file: &ConfigFile, request: Request) -> Result<Value, Failure> {
+pub(super) fn ask(console: &mut Console<'_>, file: &ConfigFile, request: Request) -> Result<Value, Failure> {
     let config = console.config(&file.config)?;
     let Some(admin) = Admin::of(&config)? else { return on_store(console, file, request) };
     let asked = match &request {

@@ -6,11 +6,11 @@ use std::time::Duration;
 use super::leaf::FilePath;
 use super::problem::At;
 use super::raw::{
-    Raw, RawAskFirst, RawAudit, RawPinMode, RawPins, RawPolicies, RawPolicyLimits, RawSealingKey, RawState,
-    RawTelemetry,
+    Raw, RawAskFirst, RawAudit, RawPinMode, RawPinnable, RawPins, RawPolicies, RawPolicyLimits,
+    RawSealingKey, RawState, RawTelemetry,
 };
 use super::report::Report;
-use super::{Audit, Config, Delivery, PinMode, Pinning, Policy, SealingKey, State, Telemetry};
+use super::{Audit, Config, Delivery, PinMode, Pinnable, Pinning, Policy, SealingKey, State, Telemetry};
 use crate::name::ToolName;
 
 mod accounts;
@@ -119,7 +119,13 @@ fn pinning(raw: &RawPins, report: &mut Report<'_>) -> Pinning {
         let what = format!("`{}` is a directory", file.display());
         report.error(&At::default().key("pins").key("file"), what, "name a file");
     }
-    Pinning { file, mode: pin_mode(raw.mode) }
+    let kind = |raw: &RawPinnable| match raw {
+        RawPinnable::Prompts => Pinnable::Prompts,
+        RawPinnable::Resources => Pinnable::Resources,
+        RawPinnable::Templates => Pinnable::Templates,
+    };
+    let also = raw.also.as_ref().map(|kinds| kinds.iter().map(kind).collect());
+    Pinning { file, mode: pin_mode(raw.mode), also }
 }
 
 /// A name that every client and model takes (MCP 2025-11-25, tool names).

@@ -28,7 +28,11 @@ impl Config {
             "accounts": some(self.accounts.values().map(|it| account(it)).collect()),
             "policies": delivery::policies(self),
             "ask_first": self.ask_first.as_ref().map(|tool| json!({"tool": tool})),
-            "pins": self.pins.as_ref().map(|pins| json!({"file": pins.file, "mode": pins.mode.as_str()})),
+            "pins": self.pins.as_ref().map(|pins| json!({
+                "file": pins.file,
+                "mode": pins.mode.as_str(),
+                "also": pins.also.as_ref().map(|kinds| kinds.iter().map(|kind| kind.as_str()).collect::<Vec<_>>()),
+            })),
             "rates": rates(&self.rates),
             "budget": self.rates.budget.map(|budget| json!({"per_month": budget})),
             "vouch": {

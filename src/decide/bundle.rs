@@ -5,13 +5,14 @@
 //! `..data` that a Kubernetes volume is mounted through).
 
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use crate::decide::problem::{At, PolicyProblem, nearest};
+use crate::decide::sources::{CopyError, Source, Sources};
 use crate::decide::yaml::{Document, below};
 use crate::decide::{cases, fit};
 use crate::name::Revision;
@@ -36,6 +37,8 @@ pub(in crate::decide) struct Bundle {
     pub(in crate::decide) data: Value,
     /// The digest of every path and content.
     pub(in crate::decide) revision: Revision,
+    /// Every file.
+    pub(in crate::decide) sources: Sources,
 }
 
 /// One file's text.
@@ -62,6 +65,7 @@ impl Bundle {
     /// Reads a directory, as far as it can be read. Modules are not parsed here.
     pub(in crate::decide) fn read(directory: &Path) -> (Self, Vec<PolicyProblem>) {
         let (files, mut problems) = files(directory);
+        let sources = sources(&files);
         let mut bundle = Self {
             modules: Vec::new(),
             tests: Vec::new(),
@@ -69,7 +73,8 @@ impl Bundle {
             cases: Vec::new(),
             schemas: Vec::new(),
             data: Value::Object(Map::new()),
-            revision: digest(&files),
+            revision: sources.digest(),
+            sources,
         };
         for file in files {
             if let Err(mut found) = bundle.take(file) {
@@ -181,13 +186,13 @@ fn reader(name: &str) -> Option<Read> {
 struct Found {
     relative: Vec<String>,
     file: String,
-    content: Vec<u8>,
+    content: Arc<[u8]>,
 }
 
 impl Found {
     fn text(&self) -> Result<Text, Vec<PolicyProblem>> {
-        match String::from_utf8(self.content.clone()) {
-            Ok(text) => Ok(Text { file: self.file.clone(), text }),
+        match std::str::from_utf8(&self.content) {
+            Ok(text) => Ok(Text { file: self.file.clone(), text: text.to_owned() }),
             Err(_) => {
                 Err(vec![PolicyProblem::new(&self.file, At::START, "not UTF-8", "save the file as UTF-8")])
             }
@@ -210,18 +215,7 @@ impl Found {
 /// The digest of a directory, where it can be read: what a watcher compares.
 pub(in crate::decide) fn fingerprint(directory: &Path) -> Option<Revision> {
     let (files, problems) = files(directory);
-    problems.is_empty().then(|| digest(&files))
-}
-
-/// Why a policy directory was not copied.
-#[derive(Debug, thiserror::Error)]
-pub enum CopyError {
-    /// A file cannot be read.
-    #[error("{0}")]
-    Read(PolicyProblem),
-    /// A file cannot be written.
-    #[error("`{path}`: {why}", path = .0.display(), why = .1)]
-    Write(PathBuf, std::io::Error),
+    problems.is_empty().then(|| sources(&files).digest())
 }
 
 /// Writes what counts of a directory to another one, which is there as a whole or not at all.
@@ -230,36 +224,27 @@ pub(in crate::decide) fn copy(from: &Path, to: &Path) -> Result<Revision, CopyEr
     if let Some(problem) = problems.into_iter().next() {
         return Err(CopyError::Read(problem));
     }
-    let draft = to.with_extension("new");
-    let failed = |path: &Path| {
-        let path = path.to_owned();
-        move |why| CopyError::Write(path, why)
-    };
-    if draft.exists() {
-        fs::remove_dir_all(&draft).map_err(failed(&draft))?;
-    }
-    for file in &files {
-        let path = file.relative.iter().fold(draft.clone(), |path, name| path.join(name));
-        let folder = path.parent().unwrap_or(&draft);
-        fs::create_dir_all(folder).map_err(failed(folder))?;
-        let mut written = fs::File::create(&path).map_err(failed(&path))?;
-        written.write_all(&file.content).and_then(|()| written.sync_all()).map_err(failed(&path))?;
-    }
-    fs::rename(&draft, to).map_err(failed(to))?;
-    Ok(digest(&files))
+    let sources = sources(&files);
+    sources.write(to)?;
+    Ok(sources.digest())
 }
 
-fn digest(files: &[Found]) -> Revision {
+/// The digest of every path and content.
+pub(in crate::decide) fn digest(files: &[Source]) -> Revision {
     let mut hash = Sha256::new();
     for file in files {
-        let path = file.relative.join("/");
-        for part in [path.as_bytes(), &file.content] {
+        for part in [file.path.as_bytes(), &file.content] {
             hash.update((part.len() as u64).to_be_bytes());
             hash.update(part);
         }
     }
     let text: String = hex::encode(hash.finalize()).chars().take(32).collect();
     Revision::from_digest(&text)
+}
+
+fn sources(files: &[Found]) -> Sources {
+    let source = |file: &Found| Source { path: file.relative.join("/"), content: Arc::clone(&file.content) };
+    Sources::new(files.iter().map(source).collect())
 }
 
 /// Every file that counts, sorted by its path.
@@ -305,7 +290,7 @@ fn list(
         if path.is_dir() {
             open.push((path, inner));
         } else if counts(name) {
-            let content = fs::read(&path).map_err(|e| unreadable(&path, e))?;
+            let content = fs::read(&path).map_err(|e| unreadable(&path, e))?.into();
             found.push(Found { relative: inner, file: path.display().to_string(), content });
         }
     }

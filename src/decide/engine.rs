@@ -11,15 +11,15 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 
 use crate::config::{Policy, Rates, Server};
 use crate::decide::allowance::Purse;
-use crate::decide::bundle::{self, Bundle, CopyError};
+use crate::decide::bundle::{self, Bundle};
 use crate::decide::conditions;
 use crate::decide::constraint::Constraints;
 use crate::decide::contract::{Field, Reads};
 use crate::decide::reads::ReadSet;
 use crate::decide::rego::{Answer, Coverage, Failure, Rego, Trial};
 use crate::decide::{
-    Circumstances, Denied, Panel, Permit, Phase, PolicyProblem, Question, Sight, Subject, Tally, Verdict,
-    check, key, rates, reads, rego,
+    Circumstances, CopyError, Denied, Panel, Permit, Phase, PolicyProblem, Question, Sight, Sources, Subject,
+    Tally, Verdict, check, key, rates, reads, rego,
 };
 use crate::decode::Message;
 use crate::identify::Caller;
@@ -49,6 +49,7 @@ pub struct Decide {
     kept: Option<Cache<Box<[u8]>, Arc<Verdict>>>,
     rates: BTreeMap<TenantId, Rates>,
     revision: Revision,
+    sources: Arc<Sources>,
     tally: Arc<Tally>,
 }
 
@@ -113,6 +114,7 @@ impl Decide {
                 kept: (config.cache > 0).then(|| Cache::new(config.cache)),
                 rates,
                 revision: bundle.revision,
+                sources: Arc::new(bundle.sources),
                 tally: Arc::default(),
             }),
             Ok(_) => Err(sorted(problems)),
@@ -187,6 +189,12 @@ impl Decide {
     #[must_use]
     pub fn revision(&self) -> &Revision {
         &self.revision
+    }
+
+    /// The files that it was loaded from.
+    #[must_use]
+    pub fn sources(&self) -> &Sources {
+        &self.sources
     }
 
     /// The rates and budgets that tenants' data asks for: `data.tenants.<tenant>.rates` and `.budget`.

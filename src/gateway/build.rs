@@ -43,6 +43,8 @@ pub struct Shared {
     pub(in crate::gateway) tasks: Tasks,
     pub(in crate::gateway) questions: Questions,
     pub(in crate::gateway) looks: Looks,
+    /// The looks at prompts, resources and templates.
+    pub(in crate::gateway) listings: Looks,
     pub(in crate::gateway) metrics: Metrics,
     pub(in crate::gateway) tally: Arc<Tally>,
     pub(in crate::gateway) standing: Kept,
@@ -141,6 +143,7 @@ impl Shared {
             tasks: Tasks::new(),
             questions: Questions::new(),
             looks: Looks::default(),
+            listings: Looks::default(),
             metrics: Metrics::new()?,
             tally: Arc::default(),
             standing: Kept::new(standing),

@@ -7,7 +7,7 @@ use http::HeaderValue;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::catalogue::{Definition, Unreadable};
+use crate::catalogue::{Definition, Thing, Unreadable};
 use crate::decode::splice;
 use crate::gateway::Gateway;
 use crate::gateway::call::{Eyes, Way};
@@ -27,6 +27,8 @@ pub struct Offer {
     pub templates: Vec<Box<RawValue>>,
     /// `prompts/list`.
     pub prompts: Vec<Box<RawValue>>,
+    /// The lists that could not be had, by their members here: what is not in them is not known to be gone.
+    pub unasked: Vec<&'static str>,
     /// What the operator should know of it.
     pub notes: Vec<String>,
 }
@@ -50,40 +52,53 @@ const NO_METHOD: &str = "-32601";
 type Items = Vec<Box<RawValue>>;
 
 impl Gateway {
-    /// Asks a server for all that it offers to a tenant's account, page by page.
+    /// Asks a server for its tools, and for what else of `kinds` it offers to a tenant's account, page by page.
     ///
     /// # Errors
     /// Why its tools could not be listed, in words for the operator.
-    pub async fn pull(self: &Arc<Self>, tenant: &TenantId, server: &ServerName) -> Result<Offer, String> {
+    pub async fn pull(
+        self: &Arc<Self>,
+        tenant: &TenantId,
+        server: &ServerName,
+        kinds: &[Thing],
+    ) -> Result<Offer, String> {
         let known = self.config.servers.get(server).map(Arc::clone);
         let server = known.ok_or_else(|| format!("there is no server `{server}`"))?;
         let caller = Arc::new(Caller::operator(tenant));
         let way = Way { caller, server, session: None, eyes: Eyes::Operator };
         // As agents do: a server that does not speak the modern era is asked again in the legacy one.
         if let Ok(tools) = self.all(&way, Asking::Modern, TOOLS).await {
-            return Ok(self.others(&way, Asking::Modern, tools).await);
+            return Ok(self.others(&way, Asking::Modern, tools, kinds).await);
         }
         let (way, _) = self.initialized(&way).await.map_err(|refusal| refusal.to_string())?;
         let tools = self.all(&way, Asking::Legacy, TOOLS).await;
         let offer = match tools {
-            Ok(tools) => Ok(self.others(&way, Asking::Legacy, tools).await),
+            Ok(tools) => Ok(self.others(&way, Asking::Legacy, tools, kinds).await),
             Err(why) => Err(why),
         };
         self.ended(&way).await;
         offer
     }
 
-    async fn others(self: &Arc<Self>, way: &Way, asking: Asking, tools: Items) -> Offer {
+    async fn others(self: &Arc<Self>, way: &Way, asking: Asking, tools: Items, kinds: &[Thing]) -> Offer {
         let mut offer = Offer { notes: doubtful(&tools), tools, ..Offer::default() };
-        for list in [RESOURCES, TEMPLATES, PROMPTS] {
+        for thing in kinds {
+            let list = match thing {
+                Thing::Tool => continue,
+                Thing::Prompt => PROMPTS,
+                Thing::Resource => RESOURCES,
+                Thing::Template => TEMPLATES,
+            };
             let items = self.all(way, asking, list).await.unwrap_or_else(|why| {
                 offer.notes.push(format!("{} could not be asked: {why}", list.0));
+                offer.unasked.push(thing.plural());
                 Vec::new()
             });
-            match list {
-                RESOURCES => offer.resources = items,
-                TEMPLATES => offer.templates = items,
-                _ => offer.prompts = items,
+            match thing {
+                Thing::Tool => {}
+                Thing::Prompt => offer.prompts = items,
+                Thing::Resource => offer.resources = items,
+                Thing::Template => offer.templates = items,
             }
         }
         offer
@@ -146,7 +161,7 @@ fn body(asking: Asking, method: &str, cursor: Option<&str>) -> Bytes {
 /// Tools that two readers could read in two ways: they match no pin.
 fn doubtful(tools: &[Box<RawValue>]) -> Vec<String> {
     let doubt = |tool: &RawValue| {
-        let why = Definition::read(tool).err()?;
+        let why = Definition::read(Thing::Tool, tool).err()?;
         let value: Value = serde_json::from_str(tool.get()).unwrap_or_default();
         let name = value.get("name").and_then(Value::as_str).unwrap_or("?").escape_debug().to_string();
         match why {

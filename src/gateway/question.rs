@@ -147,7 +147,7 @@ impl Gateway {
     async fn subject_in_question(self: &Arc<Self>, way: &Way, action: &Action) -> Result<Subject, Refusal> {
         match Named::by(action) {
             Named::Tool(tool_call) => self.tool_in_question(way, tool_call).await.map(Subject::Tool),
-            Named::Whole(subject) => Ok(subject),
+            Named::Whole(subject) => self.approved(way, action).await.map(|()| subject),
         }
     }
 

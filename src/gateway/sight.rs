@@ -6,11 +6,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
-use crate::catalogue::{Edition, Listed, Page, Pins, Tool};
-use crate::config::Server;
+use crate::catalogue::{Edition, Listed, Page, Pins, Thing, Tool};
+use crate::config::{PinMode, Server};
 use crate::decide::{self, Circumstances, Comparison, Narrowed, Panel, Question, Rollout, Subject};
 use crate::decode::reply::server_method;
-use crate::decode::{Era, Message, splice};
+use crate::decode::{Era, ListKind, Message, splice};
 use crate::gateway::beside::Differing;
 use crate::gateway::build::Shared;
 use crate::gateway::call::Eyes;
@@ -123,6 +123,19 @@ impl list::Sight for Sight {
         tools
     }
 
+    fn fits(&self, kind: ListKind, items: &[&RawValue]) -> Vec<bool> {
+        let Some(thing) = Thing::listed(kind) else { return vec![true; items.len()] };
+        let (tenant, pins) = (self.caller.tenant(), &self.pins);
+        let taught = self.shared.catalogue.learn_things(tenant, &self.server, pins, thing, items);
+        self.shared.tell(&taught.changes);
+        match (self.eyes, pins.mode(&self.server)) {
+            (Eyes::Caller | Eyes::Nobody, PinMode::Enforce) => taught.fits,
+            (Eyes::Caller | Eyes::Nobody, PinMode::Warn | PinMode::Off) | (Eyes::Operator, _) => {
+                vec![true; items.len()]
+            }
+        }
+    }
+
     fn page_again(&self, asked: &Message, page: &[u8]) -> Option<Bytes> {
         self.pages.again(&self.page_key(asked)?, page, asked.id.as_ref()?, &self.edition()?)
     }
@@ -157,6 +170,12 @@ impl list::Sight for Sight {
     fn request(&self, method: &str) -> bool {
         // A ping asks nothing of anyone.
         method == "ping" || (server_method(method).is_some() && self.shows(method, &Subject::Server))
+    }
+
+    fn list_changed(&self, kind: ListKind) {
+        if let Some(thing) = Thing::listed(kind) {
+            self.shared.catalogue.forget_things(self.caller.tenant(), &self.server.name, thing);
+        }
     }
 
     fn tools_changed(&self) {

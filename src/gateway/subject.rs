@@ -79,7 +79,7 @@ impl Gateway {
             Named::Tool(tool_call) => {
                 self.tool(inbound.head(), way, message, tool_call, call).await.map(Subject::Tool)
             }
-            Named::Whole(subject) => Ok(subject),
+            Named::Whole(subject) => self.approved(way, &message.action).await.map(|()| subject),
         }
     }
 

@@ -1,4 +1,4 @@
-//! Tools that are not what was pinned, told to the operator: in the log, in metrics, and on the record.
+//! What is not what was pinned, told to the operator: in the log, in metrics, and on the record.
 
 use crate::catalogue::{Change, Digest};
 use crate::gateway::build::Shared;
@@ -8,23 +8,24 @@ use crate::record::DriftLine;
 const MOST: usize = 50;
 
 impl Shared {
-    /// Tells of tools that changed or appeared after they were pinned.
+    /// Tells of tools, prompts and resources that changed or appeared after they were pinned.
     pub(in crate::gateway) fn tell(&self, changes: &[Change]) {
         for change in changes {
-            self.metrics.catalogue_changed(&change.server, change.drift.as_str());
+            let (kind, thing) = (change.drift.as_str(), change.thing.as_str());
+            self.metrics.catalogue_changed(&change.server, kind, thing);
         }
         for change in changes.iter().take(MOST) {
             let text = |digest: Option<Digest>| digest.map(|digest| digest.to_string());
             let (pinned, now) = (text(change.pinned), text(change.now));
             tracing::warn!(
-                tenant = %change.tenant, server = %change.server, tool = change.tool.as_str(),
+                tenant = %change.tenant, server = %change.server, thing = change.thing.as_str(), name = change.name.as_str(),
                 change = change.drift.as_str(), mode = change.mode.as_str(), pinned, now,
-                "Tool is not what was pinned: see `portcullis catalogue diff`"
+                "Something is not what was pinned: see `portcullis catalogue diff`"
             );
             self.record.drifted(&DriftLine {
                 tenant: &change.tenant,
                 server: &change.server,
-                tool: &change.tool,
+                thing: (change.thing.as_str(), change.name.as_str()),
                 change: change.drift.as_str(),
                 mode: change.mode.as_str(),
                 pinned: pinned.as_deref(),
@@ -32,7 +33,7 @@ impl Shared {
             });
         }
         if let Some(more) = changes.len().checked_sub(MOST).filter(|more| *more > 0) {
-            tracing::warn!(more, "More tools are not what was pinned: see `portcullis catalogue diff`");
+            tracing::warn!(more, "More is not what was pinned: see `portcullis catalogue diff`");
         }
     }
 }

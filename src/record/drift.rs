@@ -1,19 +1,20 @@
-//! The line that says that a tool is not what was pinned.
+//! The line that says that a tool, prompt or resource is not what was pinned.
 
 use serde::Serialize;
 
-use crate::name::{ServerName, TenantId, ToolName};
+use crate::name::{ServerName, TenantId};
 use crate::record::line::body;
 
-/// A tool that is not what was pinned, as a list showed it. Its texts are the server's, and not kept.
+/// Something that is not what was pinned, as a list showed it. Its texts are the server's, and not kept.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct DriftLine<'a> {
     /// Whose account saw it.
     pub tenant: &'a TenantId,
     /// At which server.
     pub server: &'a ServerName,
-    /// Which tool.
-    pub tool: &'a ToolName,
+    /// What it is, `tool`, `prompt`, `resource` or `template`, and which.
+    #[serde(flatten, serialize_with = "one")]
+    pub thing: (&'static str, &'a str),
     /// `changed` or `appeared`.
     pub change: &'a str,
     /// `enforce`: it is withheld; `warn`: it passes.
@@ -24,6 +25,14 @@ pub struct DriftLine<'a> {
     /// SHA-256 of what the server says now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub now: Option<&'a str>,
+}
+
+/// One member: `"tool": "pay"`.
+fn one<S: serde::Serializer>((kind, name): &(&'static str, &str), to: S) -> Result<S::Ok, S::Error> {
+    use serde::ser::SerializeMap;
+    let mut map = to.serialize_map(Some(1))?;
+    map.serialize_entry(kind, name)?;
+    map.end()
 }
 
 /// The body of a `drift` line.

@@ -261,7 +261,7 @@ impl<'a> Line<'a> {
             self.code = code.as_deref().map(cut);
             self.message = Some(cut(message));
         }
-        if let Refusal::NotPinned { how, .. } = refusal {
+        if let Refusal::NotPinned { how, .. } | Refusal::NotApproved { how, .. } = refusal {
             self.code = Some(how);
         }
         if let Refusal::Constrained { argument, .. } = refusal {

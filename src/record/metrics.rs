@@ -192,8 +192,8 @@ impl Metrics {
             )?,
             changes: make.counters(
                 "catalogue_changes_total",
-                "Tools that changed or appeared after they were pinned",
-                &["server", "kind"],
+                "Tools, prompts and resources that changed or appeared after they were pinned",
+                &["server", "kind", "thing"],
             )?,
             declined: make.counters(
                 "server_requests_declined_total",
@@ -299,9 +299,9 @@ impl Metrics {
         self.declined.with_label_values(&[method.unwrap_or("other"), outcome]).inc();
     }
 
-    /// A tool is not what was pinned. `kind`: how it differs, of a closed list.
-    pub fn catalogue_changed(&self, server: &ServerName, kind: &'static str) {
-        self.changes.with_label_values(&[server.as_str(), kind]).inc();
+    /// Something is not what was pinned. `kind`: how it differs; `thing`: what it is; both of closed lists.
+    pub fn catalogue_changed(&self, server: &ServerName, kind: &'static str, thing: &'static str) {
+        self.changes.with_label_values(&[server.as_str(), kind, thing]).inc();
     }
 
     /// All of it in the text format that Prometheus reads.

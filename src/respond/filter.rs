@@ -273,9 +273,17 @@ impl Filter {
                 let told = |redaction: &Redaction, params: &RawValue| redaction.notification(method, params);
                 return told_of(data, params, self.redaction.as_ref(), told);
             }
-            "notifications/resources/list_changed"
-            | "notifications/prompts/list_changed"
-            | "notifications/subscriptions/acknowledged" => true,
+            "notifications/subscriptions/acknowledged" => true,
+            "notifications/prompts/list_changed" => {
+                sight.list_changed(ListKind::Prompts);
+                true
+            }
+            // One notification tells of both (MCP 2025-11-25, resources).
+            "notifications/resources/list_changed" => {
+                sight.list_changed(ListKind::Resources);
+                sight.list_changed(ListKind::Templates);
+                true
+            }
             "notifications/tools/list_changed" => {
                 sight.tools_changed();
                 true

@@ -15,6 +15,8 @@ use crate::respond::redact::Redaction;
 pub(crate) trait Sight {
     /// Each tool of a page as the caller may see it, its schema narrowed; `None` where it is hidden.
     fn tools<'a>(&self, page: &Page<'a>) -> Vec<Option<Cow<'a, RawValue>>>;
+    /// Of each item of a page of prompts, resources or templates, whether it may be shown by what was pinned.
+    fn fits(&self, kind: ListKind, items: &[&RawValue]) -> Vec<bool>;
     /// What the caller got for this very page of tools before, where nothing has changed that it depends on.
     fn page_again(&self, asked: &Message, page: &[u8]) -> Option<Bytes>;
     /// The caller gets `passed` for this page of tools.
@@ -29,6 +31,8 @@ pub(crate) trait Sight {
     fn task_redaction(&self, id: &str) -> Option<Option<Redaction>>;
     /// Whether the server may ask the caller this (`sampling/createMessage`, `elicitation/create`, …).
     fn request(&self, method: &str) -> bool;
+    /// The server says that its list of prompts, resources or templates has changed.
+    fn list_changed(&self, kind: ListKind);
     /// The server says that its tools have changed.
     fn tools_changed(&self);
 }
@@ -93,7 +97,9 @@ fn kept<'a>(kind: ListKind, page: &Page<'a>, sight: &impl Sight) -> Vec<Cow<'a, 
             let text = Fields::read(item).ok().and_then(|item| item.text(key).ok().flatten());
             text.is_some_and(|text| sees(&text))
         };
-        page.tools.iter().copied().filter(seen).map(Cow::Borrowed).collect()
+        let fits = sight.fits(kind, page.tools);
+        let fitting = page.tools.iter().copied().zip(fits).filter(|(_, fits)| *fits);
+        fitting.map(|(item, _)| item).filter(seen).map(Cow::Borrowed).collect()
     };
     match kind {
         ListKind::Tools => sight.tools(page).into_iter().flatten().collect(),

@@ -84,8 +84,10 @@ fn row_of(refusal: &Refusal, era: Era) -> Row {
         Refusal::SessionRequired => row(400, -32600, false, WithoutId),
         Refusal::UnknownTool(_) | Refusal::NotPinned { .. } => row(200, -32602, false, Error),
         // Only resources ever had a code of their own for it, up to 2025-11-25.
-        Refusal::NotFound("resource") if !modern => row(200, -32002, false, Error),
-        Refusal::NotFound(_) => row(200, -32602, false, Error),
+        Refusal::NotFound("resource") | Refusal::NotApproved { what: "resource", .. } if !modern => {
+            row(200, -32002, false, Error)
+        }
+        Refusal::NotFound(_) | Refusal::NotApproved { .. } => row(200, -32602, false, Error),
         Refusal::Denied { .. } => row(200, -31403, false, ToolResult),
         Refusal::Constrained { .. } => row(200, -31403, false, ToolResult),
         Refusal::PolicyFailed => row(200, -31403, false, ToolResult),

@@ -1,10 +1,12 @@
 //! Questions → a matrix: each who on a thread, as many at a time as there are cores.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 
 use crate::decide::{Circumstances, Decide, Question};
 use crate::identify::{Imagined, Proof};
+use crate::name::TenantId;
 use crate::review::{Cell, Matrix, Questions, Who};
 
 /// How many threads a matrix is asked on.
@@ -13,10 +15,36 @@ pub fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
+/// Who judges: one policy for everybody, or another one for some tenants.
+#[derive(Debug)]
+pub struct Bench {
+    usual: Decide,
+    apart: Option<(BTreeSet<TenantId>, Decide)>,
+}
+
+impl Bench {
+    /// One policy for everybody.
+    #[must_use]
+    pub fn of(policy: Decide) -> Self {
+        Self { usual: policy, apart: None }
+    }
+
+    /// The same, with another policy for these tenants.
+    #[must_use]
+    pub fn with(self, tenants: BTreeSet<TenantId>, policy: Decide) -> Self {
+        Self { apart: Some((tenants, policy)), ..self }
+    }
+
+    fn judge(&self, tenant: &TenantId) -> &Decide {
+        let apart = self.apart.as_ref().filter(|(tenants, _)| tenants.contains(tenant));
+        apart.map_or(&self.usual, |(_, policy)| policy)
+    }
+}
+
 impl Matrix {
-    /// Asks a policy every question; `progress` is told after each who how many are done.
+    /// Asks every question; `progress` is told after each who how many are done.
     pub fn ask(
-        decide: &Decide,
+        bench: &Bench,
         questions: &Arc<Questions>,
         circumstances: &Circumstances,
         progress: &mut dyn FnMut(usize),
@@ -27,7 +55,8 @@ impl Matrix {
                 let index = next.fetch_add(1, Ordering::Relaxed);
                 let Some(who) = questions.who.get(index) else { return };
                 // The receiver outlives the threads.
-                let _ = done.send((index, row(decide, questions, who, circumstances)));
+                let _ =
+                    done.send((index, row(bench.judge(&who.caller.tenant), questions, who, circumstances)));
             }
         };
         let mut numbered = std::thread::scope(|scope| {
@@ -45,7 +74,7 @@ impl Matrix {
         });
         numbered.sort_by_key(|(index, _)| *index);
         let rows = numbered.into_iter().map(|(_, row)| row).collect();
-        Self { questions: Arc::clone(questions), rows, revision: decide.revision().clone() }
+        Self { questions: Arc::clone(questions), rows, revision: bench.usual.revision().clone() }
     }
 }
 

@@ -57,7 +57,15 @@ impl Expected {
     /// Whether the change is expected; what expects it is met.
     #[must_use]
     pub fn has(&self, change: &Change) -> bool {
-        let fitting = self.0.iter().filter(|one| one.fits(change));
+        let what = (change.what.server.name.as_str(), change.what.kind(), change.what.name());
+        self.covers(&[&change.who.name], what)
+    }
+
+    /// Whether this is expected of one who goes by one of these names: a server, a kind of thing, and its name. What
+    /// expects it is met.
+    #[must_use]
+    pub fn covers(&self, who: &[&str], what: (&str, &str, &str)) -> bool {
+        let fitting = self.0.iter().filter(|one| one.fits(who, what));
         fitting.fold(false, |_, one| {
             one.met.set(true);
             true
@@ -87,11 +95,11 @@ impl Ready {
         })
     }
 
-    fn fits(&self, change: &Change) -> bool {
-        self.kind == change.what.kind()
-            && self.who.is_match(&*change.who.name)
-            && self.server.is_match(change.what.server.name.as_str())
-            && self.name.is_match(change.what.name())
+    fn fits(&self, who: &[&str], (server, kind, name): (&str, &str, &str)) -> bool {
+        self.kind == kind
+            && who.iter().any(|who| self.who.is_match(who))
+            && self.server.is_match(server)
+            && self.name.is_match(name)
     }
 }
 

@@ -94,7 +94,7 @@ impl House {
         let (decide, names) = self.policy("policies", data);
         let who = Who::roles(&self.config, &names);
         let (questions, _) = Questions::new(&self.config, who, self.offered(tools), None);
-        Matrix::ask(&decide, &Arc::new(questions), &now(), &mut |_| {})
+        Matrix::ask(&Bench::of(decide), &Arc::new(questions), &now(), &mut |_| {})
     }
 
     /// What `clerk` may do with `list_orders`, before and after, and which way it turns.
@@ -157,7 +157,8 @@ fn a_cell_is_what_a_list_of_the_gate_shows() {
     let (decide, names) = house.policy("policies", ROLES);
     let who = Who::roles(&house.config, &names);
     let (questions, _) = Questions::new(&house.config, who, house.offered(&TOOLS), None);
-    let matrix = Matrix::ask(&decide, &Arc::new(questions), &now(), &mut |_| {});
+    let (same, _) = house.policy("again", ROLES);
+    let matrix = Matrix::ask(&Bench::of(same), &Arc::new(questions), &now(), &mut |_| {});
     for Entry { who, what, cell } in matrix.entries() {
         let imagined = Imagined::new(&who.caller, Proof::ApiKey);
         let seen = decide.may_see(Question {
@@ -189,7 +190,7 @@ fn callers_with_names_have_the_attributes_that_they_have() {
     let who = Who::named(&Written::read(&file).unwrap()).unwrap();
     let (decide, _) = house.policy("policies", ROLES);
     let (questions, _) = Questions::new(&house.config, who, house.offered(&TOOLS), None);
-    let matrix = Matrix::ask(&decide, &Arc::new(questions), &now(), &mut |_| {});
+    let matrix = Matrix::ask(&Bench::of(decide), &Arc::new(questions), &now(), &mut |_| {});
     let cell = matrix.entries().next().unwrap().cell.clone();
     assert_eq!(outcome(&matrix, "nobody", "list_orders"), Some(Standing::Hidden));
     assert!(

@@ -80,8 +80,15 @@ impl Found {
     /// # Errors
     /// It cannot be read, or is no catalogue.
     pub fn in_catalogue(file: &Path, config: &Config) -> Result<Self, BadCatalogue> {
-        let text = std::fs::read_to_string(file)?;
-        let written: File<'_> = serde_json::from_str(&text)?;
+        Self::in_text(&std::fs::read_to_string(file)?, config)
+    }
+
+    /// The same of a catalogue's text.
+    ///
+    /// # Errors
+    /// It is no catalogue.
+    pub fn in_text(text: &str, config: &Config) -> Result<Self, BadCatalogue> {
+        let written: File<'_> = serde_json::from_str(text)?;
         let mut found = Self::default();
         let pins = Pins::load(config).unwrap_or_else(|why| {
             found.note(format!("no tool counts as pinned, for the lock cannot be used: {why}"));

@@ -16,7 +16,7 @@ use crate::deliver::{About, Asked, Deliver, Fetched, Setback, Staged};
 use crate::gateway::{Gate, Shared, Source};
 use crate::name::{Invocation, Revision};
 use crate::record::metrics::{Fetch, Reload};
-use crate::run::rollout;
+use crate::run::{doubts, rollout};
 
 /// How long a start waits for the source, where there is something to serve without it.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -59,7 +59,7 @@ pub(in crate::run) async fn first(
         }),
     };
     let asked = match fetched {
-        Ok(Fetched::New(staged)) => load(&deliver, staged, &config.policy, shared).await.map(Some),
+        Ok(Fetched::New(staged)) => load(&deliver, staged, config, shared).await.map(Some),
         Ok(Fetched::Same) => Ok(None),
         Err(why) => Err(why),
     };
@@ -99,19 +99,21 @@ async fn again(
         Err(why) => return Err(none(why.to_string())),
     };
     let (policy, mut about) =
-        load(deliver, staged, &config.policy, shared).await.map_err(|why| none(why.to_string()))?;
+        load(deliver, staged, config, shared).await.map_err(|why| none(why.to_string()))?;
     about.fetched_at = fetched_at.unwrap_or(about.fetched_at);
     Ok((policy, about))
 }
 
 /// Loads a revision, which checks everything, and keeps it.
-async fn load(deliver: &Deliver, staged: Staged, policy: &Policy, shared: &Shared) -> Loaded {
-    let policy = Policy { directory: staged.directory(), ..policy.clone() };
+async fn load(deliver: &Deliver, staged: Staged, config: &Config, shared: &Shared) -> Loaded {
+    let policy = Policy { directory: staged.directory(), ..config.policy.clone() };
+    let servers = config.servers.clone();
     let broken_off = |_| Setback::Unable("the load broke off".to_owned());
     let loaded = tokio::task::spawn_blocking(move || {
         let inside = format!("{}/", policy.directory.display());
         let plain = |problem: String| problem.replace(&inside, "");
         Decide::load(&policy)
+            .inspect(|_| doubts::tell(&policy.directory, &servers))
             .map_err(|problems| problems.iter().map(|problem| plain(problem.to_string())).collect::<Vec<_>>())
     });
     let loaded = loaded.await.map_err(broken_off)?;
@@ -184,7 +186,7 @@ impl Follow {
 
     async fn take(&mut self, gate: &Gate, staged: Staged) -> Result<(), Setback> {
         let current = gate.current();
-        let (policy, about) = load(&self.deliver, staged, &current.config().policy, current.shared()).await?;
+        let (policy, about) = load(&self.deliver, staged, current.config(), current.shared()).await?;
         let unfit = |errors: Vec<crate::gateway::BuildError>| {
             Setback::Unable(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
         };

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use crate::admin::{OfferError, OfferOf, Offers};
+use crate::catalogue::Thing;
 use crate::config::Config;
 use crate::gateway::{BuildError, Gate, Gateway, Policies, Shared};
 use crate::name::{ServerName, TenantId};
@@ -57,7 +58,7 @@ impl Offers for OfferDesk {
         if !gateway.config().accounts.contains_key(&(tenant.clone(), server.clone())) {
             return Err(OfferError::Unfit(format!("tenant `{tenant}` has no account at `{server}`")));
         }
-        let offer = gateway.pull(&tenant, &server).await.map_err(OfferError::Failed)?;
+        let offer = gateway.pull(&tenant, &server, &Thing::ALL).await.map_err(OfferError::Failed)?;
         let text = serde_json::to_string(&offer).map_err(|why| OfferError::Failed(why.to_string()))?;
         serde_json::from_str(&text).map_err(|why| OfferError::Failed(why.to_string()))
     }

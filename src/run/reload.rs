@@ -15,7 +15,7 @@ use crate::decide::watch::Watch;
 use crate::gateway::{BuildError, Gate, Source};
 use crate::name::Revision;
 use crate::record::metrics::Reload;
-use crate::run::{candidate, rollout};
+use crate::run::{candidate, doubts, rollout};
 
 /// How often the configuration file is looked at.
 pub(in crate::run) const LOOK: Duration = Duration::from_millis(500);
@@ -35,7 +35,7 @@ fn load_policy(gate: &Gate, runtime: &Handle) {
     let configured = gate.current().config().policy.clone();
     let loaded = Decide::load(&configured).map_err(|problems| texts(&problems));
     // A way back must not wait for a policy that takes long to load.
-    let _turn = gate.turn();
+    let turn = gate.turn();
     let current = gate.current();
     if current.config().policy.directory != configured.directory {
         return;
@@ -53,6 +53,8 @@ fn load_policy(gate: &Gate, runtime: &Handle) {
             metrics.reloaded(Reload::Loaded);
             tracing::info!(%revision, "Policy reloaded");
             rollout::settle(gate, runtime);
+            drop(turn);
+            doubts::tell(&configured.directory, &current.config().servers);
         }
         Err(problems) => {
             for problem in &problems {

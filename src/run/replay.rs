@@ -21,6 +21,7 @@ use crate::decode::Version;
 use crate::identify::{Imagined, Proof};
 use crate::name::{AgentId, ServerName, TenantId, ToolName, UserId};
 use crate::record::{RecordError, read};
+use crate::review::Expected;
 
 use line::{Line, Was};
 pub use report::{Effect, Form, Report};
@@ -46,6 +47,7 @@ pub struct Replay<'a> {
     parts: Vec<&'static str>,
     /// The attributes that can open a grant, where nothing else can come of attributes.
     conditions: Option<BTreeSet<String>>,
+    expected: Expected,
 }
 
 /// What became of one decision.
@@ -60,7 +62,18 @@ impl<'a> Replay<'a> {
     #[must_use]
     pub fn new(policy: &'a Decide, config: &'a Config, conditions: Option<BTreeSet<String>>) -> Self {
         let (never, parts) = (policy.never_recorded(), policy.unrecorded());
-        Self { policy, config, never, parts, conditions }
+        Self { policy, config, never, parts, conditions, expected: Expected::default() }
+    }
+
+    /// The same, where this may become allowed.
+    #[must_use]
+    pub fn expecting(self, expected: Expected) -> Self {
+        Self { expected, ..self }
+    }
+
+    /// What was expected and has not been met so far.
+    pub fn unmet(&self) -> impl Iterator<Item = &str> {
+        self.expected.unmet()
     }
 
     /// Judges every line of a directory that `span` holds.
@@ -85,9 +98,19 @@ impl<'a> Replay<'a> {
             Was::Undecided(reason) => report.undecided(reason),
             Was::Allowed | Was::Refused | Was::Constrained => {
                 let judged = self.judge(line, was);
+                if judged.effect == Effect::Allowed && !self.expects(line) {
+                    report.unexpected();
+                }
                 report.add(line, judged.effect, judged.because);
             }
         }
+    }
+
+    fn expects(&self, line: &Line<'_>) -> bool {
+        let Some((kind, name)) = line.thing() else { return false };
+        let (names, server) = (line.names(), line.server.as_deref().unwrap_or_default());
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        self.expected.covers(&names, (server, kind, name))
     }
 
     fn judge(&self, line: &Line<'_>, was: Was<'_>) -> Judged {

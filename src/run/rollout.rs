@@ -17,6 +17,7 @@ use crate::decide::{Candidacy, Decide, Rollout, Stage};
 use crate::gateway::{Gate, Gateway, Promoted, Said, Source, Standing, kept_copy};
 use crate::name::{Revision, TenantId};
 use crate::record::{PolicyEvent, PolicyLine};
+use crate::run::serving::Serving;
 
 /// The candidate policy of a gate that runs.
 pub(in crate::run) struct RolloutDesk {
@@ -50,6 +51,12 @@ impl RolloutDesk {
 impl Rollouts for RolloutDesk {
     async fn status(&self) -> Value {
         status(&self.gate)
+    }
+
+    async fn serving(&self) -> Value {
+        let gateway = self.gate.current();
+        let told = tokio::task::spawn_blocking(move || serde_json::to_value(Serving::of(&gateway)));
+        told.await.ok().and_then(Result::ok).unwrap_or_default()
     }
 
     async fn canary(&self, wanted: NewCanary) -> Result<Value, RolloutError> {

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::Whom;
 use crate::admin::{OfferOf, Offers};
-use crate::catalogue::{Definition, Pinned, distinct};
+use crate::catalogue::{Definition, Pinned, Thing, distinct};
 use crate::cli::admin::{Admin, Asked as Answered};
 use crate::cli::run::runtime;
 use crate::cli::{Console, Exit, Failure};
@@ -24,9 +24,11 @@ type Account = (TenantId, ServerName);
 /// What came of asking.
 pub(super) struct Asked {
     offers: Vec<(ServerName, Value)>,
-    tools: BTreeMap<ServerName, Pinned>,
+    seen: BTreeMap<ServerName, Pinned>,
     /// Servers of which an account was left out, or did not answer.
     partly: BTreeSet<ServerName>,
+    /// Lists that an account could not be told.
+    unasked: BTreeSet<(ServerName, Thing)>,
     failed: bool,
 }
 
@@ -40,8 +42,13 @@ impl Asked {
     ) -> Result<Self, Failure> {
         let wanted = accounts(config, whom, servers)?;
         let answers = answers(console, config, whom, &wanted)?;
-        let mut asked =
-            Self { offers: Vec::new(), tools: BTreeMap::new(), partly: BTreeSet::new(), failed: false };
+        let mut asked = Self {
+            offers: Vec::new(),
+            seen: BTreeMap::new(),
+            partly: BTreeSet::new(),
+            unasked: BTreeSet::new(),
+            failed: false,
+        };
         for ((tenant, server), answer) in wanted.iter().zip(answers) {
             match answer {
                 Ok(offer) => asked.takes(console, tenant, server, offer),
@@ -64,21 +71,27 @@ impl Asked {
             let note = note.as_str().unwrap_or_default();
             console.note(format_args!("warning: `{server}` with the account of `{tenant}`: {note}"));
         }
-        let before = self.tools.remove(server).unwrap_or_default();
-        let now = list("tools").iter().filter_map(Definition::of);
+        let unasked = list("unasked").iter().filter_map(|list| Thing::of_plural(list.as_str()?));
+        self.unasked.extend(unasked.map(|thing| (server.clone(), thing)));
+        let before = self.seen.remove(server).unwrap_or_default();
+        let of = |thing: Thing| {
+            let items = list(thing.plural()).iter();
+            items.filter_map(move |item| Definition::of(thing, item)).collect::<Vec<_>>()
+        };
+        let now = Thing::ALL.into_iter().flat_map(of);
         let seen = distinct(before.into_values().flatten().chain(now));
-        self.tools.insert(server.clone(), seen);
+        self.seen.insert(server.clone(), seen);
         self.offers.push((server.clone(), offer));
     }
 
-    /// The tools of every server that answered; several texts where accounts are shown several.
-    pub(super) fn tools(&self) -> impl Iterator<Item = (&ServerName, &Pinned)> {
-        self.tools.iter()
+    /// What every server that answered offers; several texts where accounts are shown several.
+    pub(super) fn seen(&self) -> impl Iterator<Item = (&ServerName, &Pinned)> {
+        self.seen.iter()
     }
 
-    /// Whether every account at a server was asked and answered, so that what was not seen is gone.
-    pub(super) fn is_whole(&self, server: &ServerName) -> bool {
-        !self.partly.contains(server)
+    /// Whether every account at a server was asked and told this list, so that what was not seen is gone.
+    pub(super) fn is_whole(&self, server: &ServerName, thing: Thing) -> bool {
+        !self.partly.contains(server) && !self.unasked.contains(&(server.clone(), thing))
     }
 
     /// Done, or failed where a server did not answer.

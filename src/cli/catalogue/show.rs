@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use similar::TextDiff;
 
 use super::{Differs, findings, pretty};
-use crate::catalogue::{Definition, Difference, MEMBERS, escaped};
+use crate::catalogue::{Definition, Difference, Thing, escaped};
 
 /// Lines of a schema that are shown around a change.
 const AROUND: usize = 2;
@@ -28,14 +28,19 @@ fn value(difference: &Difference) -> Value {
     };
     let now = difference.now();
     let diff: Vec<String> = changes(was, now).into_iter().map(|(_, lines)| lines).collect();
-    json!({
-        "tool": difference.tool(),
+    let mut value = json!({
+        "kind": difference.thing(),
+        "name": difference.name(),
         "change": difference.as_str(),
         "was": digest(was),
         "now": digest(now),
         "diff": diff.concat(),
         "findings": now.map(findings).unwrap_or_default(),
-    })
+    });
+    if let (Value::Object(members), Thing::Tool) = (&mut value, difference.thing()) {
+        members.insert("tool".to_owned(), json!(difference.name()));
+    }
+    value
 }
 
 /// The differences as text. What cannot be seen is written as `\u` escapes.
@@ -44,7 +49,11 @@ pub(super) fn text(differs: &[Differs]) -> String {
     for one in differs.iter().filter(|one| !one.differences.is_empty()) {
         let _ = writeln!(out, "{}", one.server);
         for difference in &one.differences {
-            let name = escaped(difference.tool().as_str());
+            let kind = match difference.thing() {
+                Thing::Tool => String::new(),
+                thing @ (Thing::Prompt | Thing::Resource | Thing::Template) => format!("{} ", thing.as_str()),
+            };
+            let name = format!("{kind}{}", escaped(difference.name().as_str()));
             let _ = writeln!(out, "  {:<9} {name}", difference.as_str());
             let was = match difference {
                 Difference::Changed { was, .. } => Some(was),
@@ -76,7 +85,8 @@ fn changes(was: Option<&Definition>, now: Option<&Definition>) -> Vec<(&'static 
     let text = |tool: Option<&Definition>, member: &str| {
         tool.and_then(|tool| tool.members.get(member)).map(pretty).map(|text| escaped_lines(&text))
     };
-    let differing = MEMBERS.into_iter().filter_map(|member| {
+    let members = now.or(was).map(|one| one.thing.members()).unwrap_or_default();
+    let differing = members.iter().copied().filter_map(|member| {
         let (was, now) = (text(was, member), text(now, member));
         (was != now).then(|| (member, lines(&was.unwrap_or_default(), &now.unwrap_or_default())))
     });

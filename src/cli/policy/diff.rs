@@ -6,19 +6,29 @@ use std::sync::Arc;
 use clap::{Args, ValueEnum};
 
 use super::matrix::{Ask, Stop, ask, load};
-use crate::cli::{Console, Exit, Failure, Output};
+use super::running::Running;
+use crate::cli::{Console, Exit, Failure, Output, catalogue};
 use crate::config::Config;
 use crate::decide::{Circumstances, Decide, Names, PolicyProblem, Written};
+use crate::name::TenantId;
 use crate::review::git::{BadRevision, Checkout};
 use crate::review::report::Report;
-use crate::review::{Expected, changes};
+use crate::review::{Bench, Expected, changes};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Diff {
-    /// The policies before: a directory, or a git revision of the configured policy directory (`git:REV` is never a directory)
-    before: String,
+    /// The policies before: a directory, a git revision of the configured policy directory (`git:REV` is never a directory), or `gate:`, what the running gate serves
+    #[arg(required_unless_present = "running", conflicts_with = "running")]
+    before: Option<String>,
     /// The policies after: likewise
-    after: String,
+    #[arg(required_unless_present = "running", conflicts_with = "running")]
+    after: Option<String>,
+    /// From what the running gate serves, as `gate:`
+    #[arg(long, requires = "against")]
+    running: bool,
+    /// To these policies, with --running
+    #[arg(long, value_name = "DIR|REV", requires = "running")]
+    against: Option<String>,
     #[command(flatten)]
     ask: Ask,
     /// The configuration before, where servers, tags, tools, accounts or the policies' directory change as well
@@ -40,11 +50,20 @@ enum Format {
     Markdown,
 }
 
+/// What the running gate serves, as a side.
+const GATE: &str = "gate:";
+
 /// One side: a policy, ready to be asked.
 struct Side {
     name: String,
-    decide: Decide,
+    bench: Bench,
     names: Names,
+}
+
+/// What came of it, and whether every server said what it offers.
+struct Told {
+    report: Report,
+    asked: Exit,
 }
 
 /// Where one side's files are.
@@ -57,33 +76,55 @@ impl Diff {
     /// `Exit::Denied` where something is newly allowed that nobody expects.
     pub(in crate::cli) fn run(self, console: &mut Console<'_>) -> Result<Exit, Failure> {
         match self.report(console) {
-            Ok(report) => Ok(self.show(&report, console)),
+            Ok(told) => Ok(self.show(&told, console)),
             Err(stop) => stop.tell(console),
         }
     }
 
-    fn report(&self, console: &mut Console<'_>) -> Result<Report, Stop> {
+    fn report(&self, console: &mut Console<'_>) -> Result<Told, Stop> {
         let config = console.config(&self.ask.file.config)?;
         let other = self.before_config.as_ref().map(|file| console.config(file)).transpose()?;
         let expected = match &self.expected {
             Some(file) => Expected::read(&Written::read(file)?)?,
             None => Expected::default(),
         };
-        let before = Side::load(&self.before, other.as_ref().unwrap_or(&config))?;
-        let after = Side::load(&self.after, &config)?;
+        let before = Side::load(self.sides().0, other.as_ref().unwrap_or(&config), console)?;
+        let after = Side::load(self.sides().1, &config, console)?;
         let names = before.names.and(after.names);
-        let questions = self.ask.questions(&config, &names, console)?;
+        let (offered, asked) = self.offered(&config, console)?;
+        let questions = self.ask.questions(&config, &names, offered.as_deref(), console)?;
         let asked_before = match &other {
-            Some(config) => self.ask.questions(config, &names, console)?,
+            Some(config) => self.ask.questions(config, &names, offered.as_deref(), console)?,
             None => Arc::clone(&questions),
         };
         let now = Circumstances::imagined(console.env.now());
-        let was = ask(&before.decide, &asked_before, &now, console);
-        let is = ask(&after.decide, &questions, &now, console);
-        Ok(Report::new((&before.name, &after.name), &questions, changes(&was, &is), &expected))
+        let was = ask(&before.bench, &asked_before, &now, console);
+        let is = ask(&after.bench, &questions, &now, console);
+        let report = Report::new((&before.name, &after.name), &questions, changes(&was, &is), &expected);
+        Ok(Told { report, asked })
     }
 
-    fn show(&self, report: &Report, console: &mut Console<'_>) -> Exit {
+    /// The two sides as they were written.
+    fn sides(&self) -> (&str, &str) {
+        match &self.against {
+            Some(against) => (GATE, against),
+            None => (self.before.as_deref().unwrap_or_default(), self.after.as_deref().unwrap_or_default()),
+        }
+    }
+
+    /// What the servers offer through the running gate, where it is a side and no file says what they offer.
+    fn offered(&self, config: &Config, console: &mut Console<'_>) -> Result<(Option<String>, Exit), Stop> {
+        let (before, after) = self.sides();
+        if self.ask.has_catalogue() || (before != GATE && after != GATE) {
+            return Ok((None, Exit::Done));
+        }
+        let tenant = self.ask.tenant.as_deref();
+        let (offered, asked) = catalogue::offered(console, config, &self.ask.file, tenant)?;
+        Ok((Some(offered.to_string()), asked))
+    }
+
+    fn show(&self, told: &Told, console: &mut Console<'_>) -> Exit {
+        let report = &told.report;
         let format = match console.output {
             Output::Json => Format::Json,
             Output::Text => self.format,
@@ -99,7 +140,7 @@ impl Diff {
             console.note(format_args!("note: expected, and not so: {unmet}"));
         }
         match report.unexpected() {
-            0 => Exit::Done,
+            0 => told.asked,
             cells => {
                 console.note(format_args!("{cells} newly allowed that nobody expects"));
                 Exit::Denied
@@ -109,14 +150,28 @@ impl Diff {
 }
 
 impl Side {
-    fn load(written: &str, config: &Config) -> Result<Self, Stop> {
+    fn load(written: &str, config: &Config, console: &mut Console<'_>) -> Result<Self, Stop> {
+        if written == GATE {
+            return Self::running(&Running::must(config, console)?, config, console);
+        }
         let place = Place::find(written, &config.policy.directory)?;
         let told = |problems: Vec<PolicyProblem>| place.told(written, problems);
         Ok(Self {
             name: place.name(written),
-            decide: load(config, place.path()).map_err(told)?,
+            bench: Bench::of(load(config, place.path()).map_err(told)?),
             names: Decide::names(place.path()).map_err(told)?,
         })
+    }
+
+    fn running(running: &Running, config: &Config, console: &mut Console<'_>) -> Result<Self, Stop> {
+        if let Some((candidate, tenants)) = running.canary() {
+            let tenants: Vec<&str> = tenants.iter().map(TenantId::as_str).collect();
+            let whom = tenants.join(", ");
+            console
+                .note(format_args!("note: candidate {candidate} decides for {whom}, and is asked for them"));
+        }
+        let (bench, names) = running.bench(config)?;
+        Ok(Self { name: format!("running gate ({})", running.revision()), bench, names })
     }
 }
 

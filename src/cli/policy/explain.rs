@@ -7,14 +7,15 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::super::url::attribute;
+use super::super::url::{self, attribute};
 use super::super::{ConfigFile, Console, Exit, Failure};
-use super::invalid;
+use super::matrix::Stop;
+use super::running::Running;
 use crate::catalogue::Tool;
 use crate::config::{Config, Policy, Server, Static};
 use crate::decide::{Circumstances, Decide, Detail, Explanation, Known, Outcome, Question, Subject, Why};
-use crate::identify::{Imagined, Proof};
-use crate::name::{AgentId, BadName, ServerName, TenantId, ToolName, UserId};
+use crate::identify::{Imagined, Proof, Scope};
+use crate::name::{AgentId, BadName, ServerName, TenantId, ToolName, UrlId, UserId};
 use crate::run::inquiry::{self, Given, Inquiry};
 
 /// The call that is asked about.
@@ -52,7 +53,16 @@ pub(in crate::cli) struct Explain {
     /// The arguments, a JSON object; without them the question is whether some call is allowed
     #[arg(long, value_name = "JSON", value_parser = object)]
     arguments: Option<JsonObject>,
-    /// Ask the candidate policy, and not the one of the configured directory
+    /// The caller comes by this scoped URL of the tenant, `su_…` as `url list` shows it: its roles, server, methods and tags
+    #[arg(long, value_name = "ID", conflicts_with_all = ["invocation", "scope_methods", "scope_tags", "user", "agent", "roles"])]
+    scope: Option<String>,
+    /// The caller comes by a scoped URL that is narrowed to these methods, with commas
+    #[arg(long, value_delimiter = ',', conflicts_with = "invocation")]
+    scope_methods: Vec<String>,
+    /// The caller comes by a scoped URL that is narrowed to these tags, with commas
+    #[arg(long, value_delimiter = ',', conflicts_with = "invocation")]
+    scope_tags: Vec<String>,
+    /// Ask the candidate policy, and not the one that serves
     #[arg(long)]
     candidate: bool,
 }
@@ -76,14 +86,44 @@ impl Explain {
     /// Decides about the call; `Exit::Denied` where the answer is no.
     pub(in crate::cli) fn run(&self, console: &mut Console<'_>) -> Result<Exit, Failure> {
         let config = console.config(&self.file.config)?;
-        let policy = match Decide::load(self.asks(&config)?) {
-            Ok(policy) => policy,
-            Err(problems) => return Ok(invalid(&problems, console)),
+        let answered = match &self.invocation {
+            Some(invocation) => recorded(self, invocation, &config, console),
+            None => imagined(self, &config, console),
         };
-        match &self.invocation {
-            Some(invocation) => recorded(self, invocation, &config, &policy, console),
-            None => imagined(self, &config, &policy, console),
+        answered.or_else(|stop| stop.tell(console))
+    }
+
+    /// The policy that is asked: what the running gate serves to the tenant; where none runs, what the directory says.
+    fn policy(
+        &self,
+        tenant: Option<&TenantId>,
+        config: &Config,
+        console: &mut Console<'_>,
+    ) -> Result<Decide, Stop> {
+        let directory = self.asks(config)?;
+        let running = match Running::ask(config, console) {
+            Ok(running) => running,
+            Err(Failure::Failed { what, .. }) => {
+                console.note(format_args!("note: {what}"));
+                None
+            }
+            Err(other) => return Err(other.into()),
+        };
+        let served = match (&running, self.candidate, tenant) {
+            (Some(running), true, _) => running.candidate(config)?,
+            (Some(running), false, Some(tenant)) => Some(running.deciding(tenant, config)?),
+            (Some(_), false, None) | (None, _, _) => None,
+        };
+        if let Some(served) = served {
+            console.note(format_args!("note: judged by what the running gate serves: {}", served.revision()));
+            return Ok(served);
         }
+        let why = match running {
+            Some(_) => "the running gate has no such policy",
+            None => "no gate that runs with this configuration was asked",
+        };
+        console.note(format_args!("note: judged by `{}`: {why}", directory.directory.display()));
+        Ok(Decide::load(directory)?)
     }
 }
 
@@ -92,9 +132,8 @@ fn recorded(
     asked: &Explain,
     invocation: &str,
     config: &Config,
-    policy: &Decide,
     console: &mut Console<'_>,
-) -> Result<Exit, Failure> {
+) -> Result<Exit, Stop> {
     let directory = &config.audit.directory;
     let line = inquiry::find(directory, invocation)
         .map_err(|error| Failure::new(error.to_string(), "run this as the user that the gate runs as"))?;
@@ -107,22 +146,25 @@ fn recorded(
         attributes: asked.attributes.iter().cloned().collect(),
         arguments: asked.raw_arguments()?,
     };
-    let answer = Inquiry { policy, config, tools: &|_, _| None, now: console.env.now() }.ask(&line, &given);
+    let tenant = line.get("tenant").and_then(Value::as_str).and_then(|name| TenantId::parse(name).ok());
+    let policy = asked.policy(tenant.as_ref(), config, console)?;
+    let answer =
+        Inquiry { policy: &policy, config, tools: &|_, _| None, now: console.env.now() }.ask(&line, &given);
     console.data(&answer.json(Detail::Whole), &answer.text(Detail::Whole));
     Ok(answer.outcome().map_or(Exit::Done, exit))
 }
 
-fn imagined(
-    asked: &Explain,
-    config: &Config,
-    policy: &Decide,
-    console: &mut Console<'_>,
-) -> Result<Exit, Failure> {
+fn imagined(asked: &Explain, config: &Config, console: &mut Console<'_>) -> Result<Exit, Stop> {
     let server = asked.server(config)?;
+    let (who, scope) = asked.who_by(&server, console)?;
+    let policy = asked.policy(Some(&who.tenant), config, console)?;
     let tool = asked.tool.as_deref().unwrap_or_default();
     let tool = ToolName::parse(tool).map_err(|why| no_name("tool", tool, &why))?;
     let arguments = asked.raw_arguments()?;
-    let caller = Imagined::new(&asked.who()?, Proof::ApiKey);
+    let caller = match scope {
+        Some(scope) => Imagined::new(&who, Proof::ScopedUrl).within(scope),
+        None => Imagined::new(&who, Proof::ApiKey),
+    };
     let question = Question {
         caller: caller.caller(),
         server: &server,
@@ -170,6 +212,57 @@ impl Explain {
             let hint = format!("configured are: {}", names.join(", "));
             Failure::new(format!("there is no server `{server}`"), hint)
         })
+    }
+
+    /// Who asks, and by which scoped URL, where it is one.
+    fn who_by(&self, server: &Server, console: &mut Console<'_>) -> Result<(Static, Option<Scope>), Failure> {
+        if let Some(id) = &self.scope {
+            return self.holder(id, server, console);
+        }
+        let who = self.who()?;
+        if self.scope_methods.is_empty() && self.scope_tags.is_empty() {
+            return Ok((who, None));
+        }
+        let texts = |texts: &[String]| texts.iter().map(|text| Arc::from(text.as_str())).collect();
+        let id = UrlId::parse("su_imagined").map_err(|why| no_name("scoped URL", "su_imagined", &why))?;
+        let (methods, tags) = (texts(&self.scope_methods), texts(&self.scope_tags));
+        Ok((who, Some(Scope { id, server: server.name.clone(), methods, tags, expires_at: None })))
+    }
+
+    /// Whoever has a scoped URL, as it was made.
+    fn holder(
+        &self,
+        id: &str,
+        server: &Server,
+        console: &mut Console<'_>,
+    ) -> Result<(Static, Option<Scope>), Failure> {
+        let tenant = self.tenant.clone().unwrap_or_default();
+        let told = url::ask(console, &self.file, url::Request::List { tenant: tenant.clone() })?;
+        let urls = told.get("urls").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let record = urls.iter().find(|url| url.get("id").and_then(Value::as_str) == Some(id));
+        let hint = format!("see `portcullis url list --tenant {tenant}`");
+        let record = record.ok_or_else(|| {
+            Failure::new(format!("tenant `{tenant}` has no scoped URL `{id}`"), hint.clone())
+        })?;
+        let text = |key: &str| record.get(key).and_then(Value::as_str).map(str::to_owned);
+        let texts = |key: &str| -> Vec<Arc<str>> {
+            let all = record.get(key).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+            all.iter().filter_map(Value::as_str).map(Arc::from).collect()
+        };
+        let leads = text("server").unwrap_or_default();
+        if leads != server.name.as_str() {
+            let what = format!("scoped URL `{id}` leads to `{leads}`, and not to `{}`", server.name);
+            return Err(Failure::new(what, format!("ask with --server {leads}")));
+        }
+        let made = record.get("attributes").and_then(Value::as_object).cloned().unwrap_or_default();
+        let mut who = Static { roles: texts("roles"), groups: texts("groups"), ..self.who()? };
+        who.user = text("user").and_then(|user| UserId::parse(&user).ok());
+        who.agent = text("agent").and_then(|agent| AgentId::parse(&agent).ok());
+        who.attributes = made.into_iter().chain(self.attributes.iter().cloned()).collect();
+        let id = UrlId::parse(id).map_err(|why| no_name("scoped URL", id, &why))?;
+        let expires_at = text("expires_at").and_then(|time| time.parse().ok());
+        let (methods, tags) = (texts("methods"), texts("tags"));
+        Ok((who, Some(Scope { id, server: server.name.clone(), methods, tags, expires_at })))
     }
 
     fn who(&self) -> Result<Static, Failure> {

@@ -13,7 +13,7 @@ use crate::cli::{ConfigFile, Console, Exit, Failure, Output};
 use crate::config::{Config, Policy};
 use crate::decide::{Circumstances, Decide, Names, PolicyProblem, Written};
 use crate::name::TenantId;
-use crate::review::{Found, Matrix, Questions, Who, csv, markdown, page, table};
+use crate::review::{Bench, Found, Matrix, Questions, Who, csv, markdown, page, table};
 
 /// One decision may take so long here: nobody waits for it, and the machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -34,7 +34,7 @@ pub(in crate::cli) struct Ask {
     callers: Option<PathBuf>,
     /// This tenant only
     #[arg(long)]
-    tenant: Option<String>,
+    pub(in crate::cli) tenant: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -98,11 +98,11 @@ impl MatrixCommand {
 
     fn matrix(&self, console: &mut Console<'_>) -> Result<Matrix, Stop> {
         let config = console.config(&self.ask.file.config)?;
-        let decide = load(&config, &config.policy.directory)?;
+        let bench = Bench::of(load(&config, &config.policy.directory)?);
         let names = Decide::names(&config.policy.directory)?;
-        let questions = self.ask.questions(&config, &names, console)?;
+        let questions = self.ask.questions(&config, &names, None, console)?;
         let now = Circumstances::imagined(console.env.now());
-        Ok(ask(&decide, &questions, &now, console))
+        Ok(ask(&bench, &questions, &now, console))
     }
 
     fn show(&self, matrix: &Matrix, console: &mut Console<'_>) {
@@ -122,14 +122,15 @@ impl MatrixCommand {
 }
 
 impl Ask {
-    /// Every question that there is; notes go to stderr.
+    /// Every question that there is; notes go to stderr. `offered`: the catalogue where no file is named.
     pub(in crate::cli) fn questions(
         &self,
         config: &Config,
         names: &Names,
+        offered: Option<&str>,
         console: &mut Console<'_>,
     ) -> Result<Arc<Questions>, Stop> {
-        let found = self.found(config, names)?;
+        let found = self.found(config, names, offered)?;
         found.notes.iter().for_each(|note| console.note(format_args!("note: {note}")));
         let who = match &self.callers {
             Some(file) => Who::named(&Written::read(file)?)?,
@@ -151,9 +152,12 @@ impl Ask {
     }
 
     /// Everything that some catalogue has: what is gone from the newest one may still be there.
-    fn found(&self, config: &Config, names: &Names) -> Result<Found, Failure> {
+    fn found(&self, config: &Config, names: &Names, offered: Option<&str>) -> Result<Found, Failure> {
         if self.catalogue.is_empty() {
-            return Ok(Found::named(config, names));
+            let Some(offered) = offered else { return Ok(Found::named(config, names)) };
+            return Found::in_text(offered, config).map_err(|why| {
+                Failure::new(format!("what the servers offer: {why}"), "name a catalogue with --catalogue")
+            });
         }
         let mut all = Found::default();
         for file in &self.catalogue {
@@ -165,6 +169,11 @@ impl Ask {
             all.notes.extend(found.notes);
         }
         Ok(all)
+    }
+
+    /// Whether files say what the servers offer.
+    pub(in crate::cli) fn has_catalogue(&self) -> bool {
+        !self.catalogue.is_empty()
     }
 
     fn tenant(&self, who: &[Who]) -> Result<Option<TenantId>, Failure> {
@@ -189,7 +198,7 @@ pub(in crate::cli) fn load(config: &Config, directory: &Path) -> Result<Decide, 
 
 /// Asks everything, with a line of progress on a terminal.
 pub(in crate::cli) fn ask(
-    decide: &Decide,
+    bench: &Bench,
     questions: &Arc<Questions>,
     circumstances: &Circumstances,
     console: &mut Console<'_>,
@@ -202,7 +211,7 @@ pub(in crate::cli) fn ask(
         }
     };
     progress(0);
-    let matrix = Matrix::ask(decide, questions, circumstances, &mut progress);
+    let matrix = Matrix::ask(bench, questions, circumstances, &mut progress);
     if watched {
         let _ = write!(console.err, "\r\u{1b}[K");
     }

@@ -7,10 +7,11 @@ use clap::{Args, ValueEnum};
 use super::super::{ConfigFile, Console, Exit, Failure, Output};
 use super::invalid;
 use crate::config::Policy;
-use crate::decide::{Decide, conditions};
+use crate::decide::{Decide, PolicyProblem, Written, conditions};
 use crate::name::TenantId;
 use crate::record::{AuditKey, verify};
-use crate::run::replay::{Effect, Form, Replay, Report, Span};
+use crate::review::Expected;
+use crate::run::replay::{Form, Replay, Report, Span};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ReplayCommand {
@@ -30,6 +31,9 @@ pub(in crate::cli) struct ReplayCommand {
     /// Lines of one tenant
     #[arg(long, value_name = "T", value_parser = tenant)]
     tenant: Option<TenantId>,
+    /// What may become allowed: a YAML list of {who, server, tool} as for `diff`; who is a role, `acme/clerk`, or a user, `acme/alice`
+    #[arg(long, value_name = "FILE")]
+    expected: Option<PathBuf>,
     /// The form: text, JSON, or Markdown for a pull request
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -48,7 +52,7 @@ fn tenant(text: &str) -> Result<TenantId, String> {
 }
 
 impl ReplayCommand {
-    /// `Exit::Denied` where something is newly allowed.
+    /// `Exit::Denied` where something is newly allowed that nobody expects.
     pub(in crate::cli) fn run(self, console: &mut Console<'_>) -> Result<Exit, Failure> {
         let config = console.config(&self.file.config)?;
         let policy = Policy { directory: self.against.clone(), ..config.policy.clone() };
@@ -56,16 +60,32 @@ impl ReplayCommand {
             Ok(decide) => decide,
             Err(problems) => return Ok(invalid(&problems, console)),
         };
+        let expected = match self.expected() {
+            Ok(expected) => expected,
+            Err(problems) => return Ok(invalid(&problems, console)),
+        };
         let findings = self.findings(console)?;
         let span = Span { since: self.since, until: self.until, tenant: self.tenant.clone() };
-        let replay = Replay::new(&decide, &config, conditions(&self.against));
+        let replay = Replay::new(&decide, &config, conditions(&self.against)).expecting(expected);
         let report = replay.of(&self.audit, &span).map_err(|error| unreadable(&error))?;
         let report = report.with_findings(findings);
         self.show(&report, console);
-        Ok(match report.count(Effect::Allowed) {
+        for unmet in replay.unmet() {
+            console.note(format_args!("note: expected, and not so: {unmet}"));
+        }
+        Ok(match report.unexpected_count() {
             0 => Exit::Done,
-            _ => Exit::Denied,
+            many => {
+                console.note(format_args!("{many} newly allowed that nobody expects"));
+                Exit::Denied
+            }
         })
+    }
+
+    fn expected(&self) -> Result<Expected, Vec<PolicyProblem>> {
+        self.expected
+            .as_ref()
+            .map_or_else(|| Ok(Expected::default()), |file| Expected::read(&Written::read(file)?))
     }
 
     /// What is wrong with the chain: whoever changed it may have changed what was decided.

@@ -141,6 +141,20 @@ impl Line<'_> {
         who.into_iter().flatten().collect::<Vec<_>>().join("/")
     }
 
+    /// The names by which a list of expectations may mean them: `acme/alice`, and `acme/clerk` for each role.
+    pub(super) fn names(&self) -> Vec<String> {
+        let tenant = self.tenant.as_deref().unwrap_or_default();
+        let one = [self.user.as_deref(), self.agent.as_deref()].into_iter().flatten();
+        let names = one.chain(self.roles.iter().map(|role| &**role));
+        names.map(|name| format!("{tenant}/{name}")).chain([self.who()]).collect()
+    }
+
+    /// The kind and the name of the thing that it was about; `None`: it was about the server itself.
+    pub(super) fn thing(&self) -> Option<(&'static str, &str)> {
+        let things = [("tool", &self.tool), ("resource", &self.resource), ("prompt", &self.prompt)];
+        things.into_iter().find_map(|(kind, name)| Some((kind, name.as_deref()?)))
+    }
+
     /// What it was about: a tool, a resource, a prompt or a method, at a server.
     pub(super) fn what(&self) -> (String, String) {
         let about = [&self.tool, &self.resource, &self.prompt, &self.method];

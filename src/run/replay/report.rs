@@ -78,6 +78,8 @@ pub struct Report {
     /// What is wrong with the chain; empty: it is whole.
     findings: Vec<String>,
     decisions: u64,
+    /// Newly allowed, and expected by nobody.
+    unexpected: u64,
     effects: Counts,
     tools: BTreeMap<String, Counts>,
     roles: BTreeMap<String, Counts>,
@@ -96,6 +98,7 @@ impl Report {
             revision: revision.clone(),
             findings: Vec::new(),
             decisions: 0,
+            unexpected: 0,
             effects: Counts::new(),
             tools: BTreeMap::new(),
             roles: BTreeMap::new(),
@@ -117,6 +120,16 @@ impl Report {
     #[must_use]
     pub fn count(&self, effect: Effect) -> u64 {
         self.effects.get(&effect).copied().unwrap_or_default()
+    }
+
+    /// How many are newly allowed that nobody expects.
+    #[must_use]
+    pub fn unexpected_count(&self) -> u64 {
+        self.unexpected
+    }
+
+    pub(super) fn unexpected(&mut self) {
+        self.unexpected += 1;
     }
 
     pub(super) fn undecided(&mut self, reason: &str) {
