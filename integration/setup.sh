@@ -36,7 +36,18 @@ python_packages() {
     rm -rf "$tools/python"
     python3 -m venv "$tools/python"
     "$tools/python/bin/python" -m pip install --quiet --disable-pip-version-check -r "$here/requirements.txt" >&2
+    collector
     cat "$here/requirements.txt" | sha256sum >"$tools/python/.stamp"
+}
+
+collector() { # Rotel is linked with the library of Python, which Debian packs by itself
+    python="$tools/python/bin/python"
+    libraries=$("$python" -c "import sysconfig; print(sysconfig.get_config_var('LIBDIR') or '')")
+    LD_LIBRARY_PATH="$libraries" "$tools"/python/lib/python3*/site-packages/rotel/rotel-agent --version >/dev/null 2>&1 && return
+    echo "setup: the library of Python" >&2
+    version=$("$python" -c "import sys; print('%d.%d' % sys.version_info[:2])")
+    apt-get update -qq >&2 && apt-get install --yes --no-install-recommends -qq "libpython$version" >&2 && return
+    echo "setup: install libpython$version" >&2 && exit 1
 }
 
 signing() {

@@ -4,7 +4,8 @@ use std::process::Output;
 
 use portcullis_integration::fixture::{ROLES, Std};
 use portcullis_integration::gate::{House, minimal};
-use portcullis_integration::wait;
+use portcullis_integration::reply::Reply;
+use portcullis_integration::{mcp, wait};
 use serde_json::json;
 
 const TEAM: &str = "
@@ -49,6 +50,15 @@ fn explain_says_in_one_sentence_why_alice_may_not_create_a_purchase_order() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_is_explained_from_the_audit_and_by_the_admin_interface_and_not_to_the_agent() {
     let mut std = Std::start();
+    std.upstream.answers(|exchange| match exchange.rpc().as_str() {
+        "tools/list" => {
+            let tools = json!([{"name": "create_purchase_order", "inputSchema": {"type": "object"}}]);
+            let result =
+                json!({"resultType": "complete", "tools": tools, "ttlMs": 60_000, "cacheScope": "private"});
+            Reply::json(&json!({"jsonrpc": "2.0", "id": exchange.message()["id"], "result": result}))
+        }
+        _ => mcp::answer(exchange),
+    });
     std.gate.house().tenant("a", &format!("{ROLES}{TEAM}"));
     std.gate.logged(&["Policy reloaded"]);
     let alice = std.alice_as(&["project-manager"], "EMEA");

@@ -60,7 +60,14 @@ fn look(house: &House, views: &Value) -> Vec<Value> {
     let brought = Command::new(repository().join("integration/setup.sh")).arg("browser").status();
     assert!(brought.expect("setup.sh runs").success(), "integration/setup.sh failed");
     let mut browser = Command::new("chromium");
-    browser.args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]);
+    browser.args([
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-dev-shm-usage",
+    ]);
     browser.args(["--disable-background-networking", "--disable-component-update", "--disable-sync"]);
     browser.args(["--allow-file-access-from-files", "--virtual-time-budget=20000", "--dump-dom"]);
     browser.arg(format!("--user-data-dir={}", house.path("profile").display()));
