@@ -17,6 +17,7 @@ mod expected;
 pub mod git;
 mod grid;
 pub mod markdown;
+mod offered;
 pub mod page;
 mod plain;
 pub mod report;
@@ -40,6 +41,7 @@ use crate::name::{Revision, TenantId};
 pub use ask::{Bench, threads};
 pub use change::{Change, Turn, changes};
 pub use expected::{Expectation, Expected};
+pub use offered::{Offered, Unlisted};
 pub use what::{BadCatalogue, Found};
 
 /// Somebody who may want something: a role of a tenant, or a caller with a name.
@@ -58,6 +60,8 @@ pub struct What {
     pub server: Arc<Server>,
     /// The tool, resource or prompt.
     pub subject: Subject,
+    /// What is known of it beside what policy is told.
+    pub offered: Offered,
 }
 
 /// Every question of a matrix: each who about each what whose server their tenant has an account at.
@@ -113,6 +117,9 @@ pub struct Cell {
     /// Why policy could not decide.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
+    /// Why the gate does not list it although policy allows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unlisted: Option<Unlisted>,
 }
 
 /// One cell and where it stands.
@@ -273,6 +280,7 @@ impl From<Explanation> for Cell {
             constraints: if held { said.constraints } else { Map::new() },
             redact: if held { redact } else { Vec::new() },
             failure: said.failure,
+            unlisted: None,
         }
     }
 }
@@ -287,7 +295,19 @@ impl Cell {
             constraints: Map::new(),
             redact: Vec::new(),
             failure: None,
+            unlisted: None,
         }
+    }
+
+    /// The same of what the gate does not list.
+    fn but(self, unlisted: Unlisted) -> Self {
+        let outcome = if unlisted.refuses() { Standing::Hidden } else { self.outcome };
+        Self { outcome, unlisted: Some(unlisted), ..self }
+    }
+
+    /// Whether policy allows it, listed or not.
+    fn is_granted(&self) -> bool {
+        self.outcome.allows() || self.unlisted.is_some()
     }
 
     /// What there is to say beside how it stands, in words; empty where there is nothing.
@@ -303,6 +323,7 @@ impl Cell {
             None => plain::text(message),
         }));
         parts.extend(self.failure.iter().map(|why| plain::text(why)));
+        parts.extend(self.unlisted.map(|why| why.to_string()));
         parts.join("; ")
     }
 }

@@ -189,6 +189,20 @@ fn the_matrix_has_a_form_for_each_reader() {
     assert!(form("html").starts_with("<!doctype html>"));
 }
 
+#[test]
+fn what_pins_withhold_is_said_to_be_hidden_and_what_they_open_to_be_newly_allowed() {
+    let company = Company::new();
+    let config = std::fs::read_to_string(company.0.path("portcullis.yaml")).expect("text");
+    company.0.write("before.yaml", &format!("{config}\npins: {{file: portcullis.lock}}\n"));
+    company.0.write("portcullis.lock", "{\"version\": 2, \"pins\": [\"tools\"], \"servers\": {}}");
+    let matrix = company.policy(&["matrix", "--config", "before.yaml"]);
+    assert!(text(&matrix.stdout).contains("] withheld until it is approved"), "{matrix:?}");
+    let (code, report) = company.diff(&["before", "before", "--before-config", "before.yaml"]);
+    assert_eq!(code, Some(2), "{report}");
+    assert!(allowed(&report).contains(&("acme/controller", "get_netsuite_invoice")), "{report}");
+    assert_eq!(report["changes"][0]["before"]["outcome"], "hidden", "{report}");
+}
+
 /// The fixture's roles, and one more tool.
 const DANGER: &str = "roles:\n  reader:\n    - servers: [up]\n      tools: [safe, danger]\n      \
                       resources: [\"file:///pub/*\"]\n      prompts: [hello]\n";

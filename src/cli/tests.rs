@@ -379,3 +379,28 @@ fn policy_explains_who_may_what_and_why_not() {
     let ran = explain("eve", "list_invoices", &["--attribute", "region=EMEA"]);
     assert!(ran.exit == Exit::Denied && ran.out.contains("\ndecision    hidden"), "{}", ran.out);
 }
+
+#[test]
+fn policy_explains_that_what_is_allowed_is_not_listed_where_a_catalogue_says_so() {
+    let (directory, file) = installed("off");
+    let catalogue = directory.path().join("catalogue.json");
+    let closed =
+        r#"{"name": "list_invoices", "inputSchema": {"properties": {}, "additionalProperties": false}}"#;
+    std::fs::write(&catalogue, format!(r#"{{"servers": {{"erp": {{"tools": [{closed}]}}}}}}"#)).unwrap();
+    let explain = |tool: &str| {
+        let asked = ["policy", "explain", "--config", &file, "--tenant", "acme", "--server", "erp"];
+        let more = ["--user", "ana", "--tool", tool, "--catalogue", catalogue.to_str().unwrap()];
+        portcullis(&[&asked[..], &more].concat(), "")
+    };
+    let ran = explain("list_invoices");
+    assert!(ran.exit == Exit::Done && ran.out.contains("\nbut         not listed, though"), "{}", ran.out);
+    let pins = "\npins: {file: portcullis.lock}\n";
+    let config = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, config + pins).unwrap();
+    let lock = "{\"version\": 2, \"pins\": [\"tools\"], \"servers\": {}}";
+    std::fs::write(directory.path().join("portcullis.lock"), lock).unwrap();
+    let ran = explain("list_invoices");
+    assert!(ran.exit == Exit::Denied && ran.out.contains("\nbut         withheld until"), "{}", ran.out);
+    let ran = explain("list_nothing");
+    assert!(ran.exit == Exit::Failed && ran.err.contains("has no tool `list_nothing`"), "{}", ran.err);
+}

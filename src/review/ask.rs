@@ -7,7 +7,7 @@ use std::sync::{Arc, mpsc};
 use crate::decide::{Circumstances, Decide, Question};
 use crate::identify::{Imagined, Proof};
 use crate::name::TenantId;
-use crate::review::{Cell, Matrix, Questions, Who};
+use crate::review::{Cell, Matrix, Questions, What, Who};
 
 /// How many threads a matrix is asked on.
 #[must_use]
@@ -85,17 +85,24 @@ fn row(
     circumstances: &Circumstances,
 ) -> Vec<Option<Cell>> {
     let imagined = Imagined::new(&who.caller, Proof::ApiKey);
-    let cell = |what: &crate::review::What| {
+    let cell = |what: &What| {
         let method = what.subject.used_by().filter(|_| questions.reach(who, what))?;
-        let said = decide.explain(&Question {
+        let question = Question {
             caller: imagined.caller(),
             server: &what.server,
             method,
             subject: &what.subject,
             arguments: None,
             circumstances,
-        });
-        Some(Cell::from(said))
+        };
+        let said = Cell::from(decide.explain(&question));
+        let unlisted = said.outcome.allows().then(|| what.offered.unlisted(decide, question)).flatten();
+        // Whether a schema takes what stands in for an attribute says nothing of the attribute itself.
+        let known = unlisted.filter(|why| why.refuses() || !who.stands_in(&said.constraints));
+        Some(match known {
+            Some(unlisted) => said.but(unlisted),
+            None => said,
+        })
     };
     questions.what.iter().map(cell).collect()
 }

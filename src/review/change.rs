@@ -3,6 +3,10 @@
 //! # Why a changed constraint counts as newly allowed
 //! Whether one schema takes less than another cannot be told in general. A constraint or a mask that is added takes
 //! nothing but away; every other change of them may let a call pass that was refused before, so it is reviewed as one.
+//!
+//! # Why what is newly granted and not listed counts as newly allowed
+//! It is withheld until it is approved, or a caller must know its name: neither is a review of who may use it. See
+//! [`Unlisted`](crate::review::Unlisted).
 
 use std::collections::BTreeMap;
 
@@ -22,7 +26,7 @@ pub enum Turn {
     Refused,
     /// It was allowed and is, with one more constraint or mask.
     Narrowed,
-    /// It was refused and is, but is seen where it was hidden, or the other way round, or for another reason.
+    /// It is as it was, but is seen where it was hidden, or the other way round, or for another reason.
     Told,
 }
 
@@ -52,18 +56,28 @@ impl Turn {
     }
 
     fn of(before: &Cell, after: &Cell) -> Option<Self> {
-        match (before.outcome.allows(), after.outcome.allows()) {
+        match (before.is_granted(), after.is_granted()) {
             (false, true) => Some(Self::Allowed),
             (true, false) => Some(Self::Refused),
-            (true, true) if widens(before, after) => Some(Self::Widened),
-            (true, true) if before.constraints != after.constraints || before.redact != after.redact => {
-                Some(Self::Narrowed)
-            }
-            (true, true) => None,
+            (true, true) => Self::within(before, after),
             (false, false) if before.outcome != after.outcome || before.deny != after.deny => {
                 Some(Self::Told)
             }
             (false, false) => None,
+        }
+    }
+
+    /// Of what policy allows before and after.
+    fn within(before: &Cell, after: &Cell) -> Option<Self> {
+        match (before.outcome.allows(), after.outcome.allows()) {
+            (false, true) => Some(Self::Allowed),
+            (_, _) if widens(before, after) => Some(Self::Widened),
+            (true, false) => Some(Self::Refused),
+            (_, _) if before.constraints != after.constraints || before.redact != after.redact => {
+                Some(Self::Narrowed)
+            }
+            (_, _) if before.unlisted != after.unlisted => Some(Self::Told),
+            (_, _) => None,
         }
     }
 }

@@ -44,7 +44,8 @@ fn values(Entry { who, what, cell }: &Entry<'_>, policy: &str) -> [String; 12] {
         Some(code) => format!("{code}: {message}"),
         None => message.clone(),
     });
-    let reasons: Vec<String> = reasons.chain(cell.failure.clone()).collect();
+    let reasons: Vec<String> =
+        reasons.chain(cell.failure.clone()).chain(cell.unlisted.map(|why| why.to_string())).collect();
     [
         who.caller.tenant.to_string(),
         who.name.to_string(),

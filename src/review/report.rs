@@ -184,12 +184,20 @@ impl Review {
 
 /// As [`said`], for Markdown.
 fn marked(cell: &Cell) -> String {
-    let outcome = if cell.outcome.allows() { "allowed" } else { cell.outcome.as_str() };
+    let outcome = word(cell);
     let rules = cell.rules.iter().map(|rule| markdown::code(rule)).collect::<Vec<_>>().join(", ");
     let by = if rules.is_empty() { String::new() } else { format!(" by {rules}") };
     match cell.remark() {
         remark if remark.is_empty() => format!("{outcome}{by}"),
         remark => format!("{outcome}{by}: {}", markdown::code(&remark)),
+    }
+}
+
+fn word(cell: &Cell) -> &'static str {
+    match (cell.outcome.allows(), cell.unlisted) {
+        (true, _) => "allowed",
+        (false, Some(_)) => "allowed but hidden",
+        (false, None) => cell.outcome.as_str(),
     }
 }
 
@@ -214,10 +222,7 @@ fn said(cell: &Cell) -> String {
         true => String::new(),
         false => format!(" by {}", plain::text(&cell.rules.join(", "))),
     };
-    let outcome = match cell.outcome.allows() {
-        true => "allowed",
-        false => cell.outcome.as_str(),
-    };
+    let outcome = word(cell);
     match cell.remark() {
         remark if remark.is_empty() => format!("{outcome}{rules}"),
         remark => format!("{outcome}{rules} ({remark})"),

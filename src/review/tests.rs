@@ -287,3 +287,123 @@ fn json_and_csv_say_each_cell_with_its_constraints_and_rules() {
     assert_eq!((&clerk["rules"], &clerk["redact"]), (&json!(["acme/clerk/0"]), &json!(["/margin"])));
     assert_eq!(csv::csv(&matrix).lines().count(), 1 + cells.len());
 }
+
+/// A catalogue with a tool that no arguments fit which `clerk` may give, and a prompt.
+const OFFERED: &str = r#"{"servers": {"erp": {
+    "tools": [
+        {"name": "list_orders", "inputSchema": {"type": "object", "properties": {}, "additionalProperties": false}},
+        {"name": "list_pages", "inputSchema": {"type": "object"}},
+        {"name": "get_order", "inputSchema": {}}
+    ],
+    "templates": [{"uriTemplate": "file:///{name}", "name": "files"}],
+    "resources": [{"uri": "file:///a", "name": "a"}],
+    "prompts": [{"name": "letter"}]
+}}}"#;
+
+impl House {
+    /// What the policy says of [`OFFERED`], with this in the configuration besides.
+    fn offered_with(&self, more: &Value, data: &str) -> Matrix {
+        let mut config = json!({
+            "servers": {"erp": {"url": "http://127.0.0.1:9/mcp"}},
+            "accounts": [{"tenant": "acme", "server": "erp"}],
+        });
+        config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let config = Config::load(&self.write("more.yaml", &config.to_string()), &Nothing).unwrap().0;
+        let (decide, names) = self.policy("policies", data);
+        let what = Found::in_text(OFFERED, &config).unwrap().what;
+        let (questions, _) = Questions::new(&config, Who::roles(&config, &names), what, None);
+        Matrix::ask(&Bench::of(decide), &Arc::new(questions), &now(), &mut |_| {})
+    }
+
+    /// The same where no tool and no prompt has been approved, and pins are taken so.
+    fn pinned(&self, mode: &str, data: &str) -> Matrix {
+        self.write(
+            "portcullis.lock",
+            "{\"version\": 2, \"pins\": [\"tools\", \"prompts\"], \"servers\": {}}",
+        );
+        self.offered_with(&json!({"pins": {"file": "portcullis.lock", "mode": mode}}), data)
+    }
+}
+
+fn said(matrix: &Matrix, who: &str, name: &str) -> (Standing, String) {
+    let mut found = matrix.entries().filter(|entry| &*entry.who.name == who && entry.what.name() == name);
+    found.next().map(|entry| (entry.cell.outcome, entry.cell.remark())).unwrap()
+}
+
+#[test]
+fn a_tool_that_no_arguments_fit_is_allowed_and_said_not_to_be_listed() {
+    let own = "{servers: [erp], tools: [\"list_*\"], when: {region: caller.region}}";
+    let fixed = "{servers: [erp], tools: [\"list_*\"], when: {region: EMEA}, redact: [/margin]}";
+    let data = format!("roles: {{clerk: [{fixed}], local: [{own}], boss: [{{servers: [erp]}}]}}");
+    let matrix = House::new().offered_with(&json!({}), &data);
+    let held = "region = EMEA; masks /margin";
+    let unfit = "not listed, though a call may pass: no arguments fit both its schema and policy";
+    assert_eq!(
+        said(&matrix, "acme/clerk", "list_orders"),
+        (Standing::Constrained, format!("{held}; {unfit}"))
+    );
+    assert_eq!(said(&matrix, "acme/clerk", "list_pages"), (Standing::Constrained, held.to_owned()));
+    // What stands in for an attribute is no value that a schema could take.
+    let local = (Standing::Constrained, "region = {caller.region}".to_owned());
+    assert_eq!(said(&matrix, "acme/local", "list_orders"), local);
+    assert_eq!(said(&matrix, "acme/boss", "list_orders"), (Standing::Allowed, String::new()));
+    assert_eq!(said(&matrix, "acme/clerk", "get_order"), (Standing::Hidden, String::new()));
+    let csv = csv::csv(&matrix);
+    assert!(csv.contains(unfit), "{csv}");
+}
+
+#[test]
+fn what_is_not_as_it_was_pinned_is_hidden_from_whom_policy_allows_it_and_said_to_be() {
+    let house = House::new();
+    let all = "roles: {boss: [{servers: [erp]}, {servers: [erp], resources: [\"*\"], prompts: [\"*\"]}]}";
+    let matrix = house.pinned("enforce", all);
+    let withheld = "withheld until it is approved: it is not as it was pinned (appeared)".to_owned();
+    for name in ["get_order", "letter"] {
+        assert_eq!(said(&matrix, "acme/boss", name), (Standing::Hidden, withheld.clone()), "{name}");
+        assert_eq!(said(&matrix, "acme/(no role)", name), (Standing::Hidden, String::new()), "{name}");
+    }
+    // The lock has no pins of resources.
+    assert_eq!(outcome(&matrix, "acme/boss", "file:///a"), Some(Standing::Allowed));
+    assert!(table::table(&matrix, 80).contains(&withheld));
+    let json = serde_json::to_value(&matrix).unwrap();
+    let cells = json["cells"].as_array().unwrap();
+    let boss = cells.iter().find(|cell| cell["who"] == "acme/boss" && cell["name"] == "get_order").unwrap();
+    assert_eq!((&boss["outcome"], &boss["unlisted"]), (&json!("hidden"), &json!(withheld)));
+    assert_eq!(boss["rules"], json!(["acme/boss/0"]));
+    let warned = house.pinned("warn", all);
+    assert_eq!(said(&warned, "acme/boss", "get_order"), (Standing::Allowed, String::new()));
+}
+
+#[test]
+fn a_tool_with_the_name_of_the_gates_own_is_hidden_from_everybody() {
+    let matrix = House::new().offered_with(&json!({"ask_first": {"tool": "get_order"}}), ROLES);
+    let own = (Standing::Hidden, "withheld: the gate's own tool has this name".to_owned());
+    assert_eq!(said(&matrix, "acme/boss", "get_order"), own);
+    assert_eq!(outcome(&matrix, "acme/boss", "list_orders"), Some(Standing::Allowed));
+}
+
+#[test]
+fn what_is_granted_and_withheld_is_reviewed_as_allowed_and_so_is_what_pins_no_longer_withhold() {
+    let house = House::new();
+    let turns = |before: &Matrix, after: &Matrix| -> Vec<Turn> {
+        let of_orders =
+            changes(before, after).into_iter().filter(|change| change.what.name() == "list_orders");
+        of_orders.map(|change| change.turn).collect()
+    };
+    let (none, some) =
+        ("roles: {clerk: [{servers: [erp], tools: [x]}]}", "roles: {clerk: [{servers: [erp]}]}");
+    let held = "roles: {clerk: [{servers: [erp], when: {region: [EMEA]}}]}";
+    let shut = [none, some, held].map(|data| house.pinned("enforce", data));
+    let open = [none, some, held].map(|data| house.pinned("off", data));
+    let (none, some, held) = (0, 1, 2);
+    assert_eq!(turns(&shut[none], &shut[some]), [Turn::Allowed]);
+    assert_eq!(turns(&shut[some], &shut[none]), [Turn::Refused]);
+    assert_eq!(turns(&shut[held], &shut[some]), [Turn::Widened]);
+    assert_eq!(turns(&shut[some], &open[some]), [Turn::Allowed]);
+    assert_eq!(turns(&open[some], &shut[some]), [Turn::Refused]);
+    assert_eq!(turns(&shut[some], &shut[some]), []);
+    // A call that keeps to the constraint passes, though no list shows the tool.
+    assert_eq!(turns(&open[none], &open[held]), [Turn::Allowed]);
+    assert_eq!(turns(&open[some], &open[held]), [Turn::Narrowed]);
+    assert_eq!(turns(&open[held], &open[some]), [Turn::Widened]);
+}

@@ -5,16 +5,20 @@ use std::path::Path;
 use std::sync::Arc;
 
 use serde::Deserialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::catalogue::{Catalogue, Page, Pins, Tool};
+use crate::catalogue::{Catalogue, Page, Pins, Thing, Tool};
 use crate::config::{Config, Server};
 use crate::decide::{Names, Subject};
 use crate::name::{BadName, ServerName, TenantId, ToolName};
-use crate::review::What;
+use crate::review::{Offered, Unlisted, What};
 
 /// What a pattern has and a name has not.
 const PATTERN: [char; 6] = ['*', '?', '[', ']', '{', '}'];
+
+/// What a name of a list is about.
+type Named = fn(Arc<str>) -> Subject;
 
 /// A catalogue file that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -50,28 +54,12 @@ struct File<'a> {
 struct Offer<'a> {
     #[serde(borrow, default)]
     tools: Vec<&'a RawValue>,
-    #[serde(default)]
-    resources: Vec<Resource>,
-    #[serde(default)]
-    templates: Vec<Template>,
-    #[serde(default)]
-    prompts: Vec<Prompt>,
-}
-
-#[derive(Deserialize)]
-struct Resource {
-    uri: String,
-}
-
-#[derive(Deserialize)]
-struct Template {
-    #[serde(rename = "uriTemplate")]
-    uri: String,
-}
-
-#[derive(Deserialize)]
-struct Prompt {
-    name: String,
+    #[serde(borrow, default)]
+    resources: Vec<&'a RawValue>,
+    #[serde(borrow, default)]
+    templates: Vec<&'a RawValue>,
+    #[serde(borrow, default)]
+    prompts: Vec<&'a RawValue>,
 }
 
 impl Found {
@@ -103,7 +91,7 @@ impl Found {
         for name in config.servers.keys().filter(|name| !written.servers.contains_key(name.as_str())) {
             found.note(format!("the catalogue does not have the configured server `{name}`"));
         }
-        Ok(found)
+        Ok(found.beside_own(config))
     }
 
     /// The tools that the configuration and the policies' grants name exactly.
@@ -118,34 +106,68 @@ impl Found {
             tools.extend(granted.map(|(_, tool)| tool.clone()));
             for tool in tools {
                 let subject = Subject::Tool(Arc::new(Tool::named(server, tool)));
-                found.what.push(What { server: Arc::clone(server), subject });
+                found.what.push(What { server: Arc::clone(server), subject, offered: Offered::default() });
             }
         }
         found.note("without a catalogue only tools that are named exactly are asked about; patterns cannot be expanded: `portcullis catalogue pull` makes one for --catalogue".to_owned());
-        found
+        found.beside_own(config)
+    }
+
+    /// Marks the tools whose name the gate's own tool has.
+    fn beside_own(mut self, config: &Config) -> Self {
+        let own = config.ask_first.as_ref().map(ToolName::as_str);
+        for what in self.what.iter_mut().filter(|what| what.kind() == "tool" && Some(what.name()) == own) {
+            what.offered.unlisted = Some(Unlisted::Own);
+        }
+        self
     }
 
     fn offered(&mut self, server: &Arc<Server>, pins: &Pins, offer: &Offer<'_>) -> Result<(), BadName> {
         // The tools are read as the gate reads them from a server's list; whose list it is does not matter here.
         let (reader, page) = (Catalogue::default(), Page { tools: &offer.tools, first: true, last: true });
-        let learned = reader.learn(&TenantId::parse("catalogue")?, server, pins, &page).tools;
+        let tenant = TenantId::parse("catalogue")?;
+        let learned = reader.learn(&tenant, server, pins, &page).tools;
         let unread = learned.iter().filter(|listed| listed.is_none()).count();
         if unread > 0 {
             self.note(format!("{unread} tools of `{}` have no name that the gate would pass", server.name));
         }
-        let tools = learned.into_iter().flatten().map(|listed| Subject::Tool(Arc::clone(&listed.tool)));
-        let uris = offer.resources.iter().map(|resource| &resource.uri);
-        let uris = uris.chain(offer.templates.iter().map(|template| &template.uri));
-        let resources = uris.map(|uri| Subject::Resource(uri.as_str().into()));
-        let prompts = offer.prompts.iter().map(|prompt| Subject::Prompt(prompt.name.as_str().into()));
-        let all = tools.chain(resources).chain(prompts);
-        self.what.extend(all.map(|subject| What { server: Arc::clone(server), subject }));
+        for listed in learned.into_iter().flatten() {
+            let offered = Offered::tool(&listed, pins.mode(server));
+            let subject = Subject::Tool(Arc::clone(&listed.tool));
+            self.what.push(What { server: Arc::clone(server), subject, offered });
+        }
+        let kinds: [(Thing, Named, _); 3] = [
+            (Thing::Resource, Subject::Resource, &offer.resources),
+            (Thing::Template, Subject::Resource, &offer.templates),
+            (Thing::Prompt, Subject::Prompt, &offer.prompts),
+        ];
+        // All is learned first: which resources are approved depends on the templates.
+        for (thing, _, items) in kinds {
+            let _ = reader.learn_things(&tenant, server, pins, thing, items);
+        }
+        for (thing, named, items) in kinds {
+            for item in items {
+                let Some(name) = name(thing, item) else {
+                    self.note(format!("one of `{}`'s {} has no name: left out", server.name, thing.plural()));
+                    continue;
+                };
+                let offered = Offered::thing((&reader, &tenant), server, pins, (thing, &name));
+                let subject = named(name.into());
+                self.what.push(What { server: Arc::clone(server), subject, offered });
+            }
+        }
         Ok(())
     }
 
     fn note(&mut self, note: String) {
         self.notes.push(note);
     }
+}
+
+/// What tells an item of a list from the others; `None`: nobody is shown it.
+fn name(thing: Thing, item: &RawValue) -> Option<String> {
+    let value: Value = serde_json::from_str(item.get()).ok()?;
+    Some(value.get(thing.key())?.as_str()?.to_owned())
 }
 
 /// Whether a grant's word for servers means this one.

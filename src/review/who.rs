@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::config::{Config, Static};
 use crate::decide::{Names, PolicyProblem, Written};
@@ -127,6 +127,14 @@ impl Questions {
             }
         }
         (questions, without)
+    }
+}
+
+impl Who {
+    /// Whether constraints ask for what only stands in for an attribute.
+    pub(in crate::review) fn stands_in(&self, constraints: &Map<String, Value>) -> bool {
+        let is_role = self.caller.user.as_ref().is_some_and(|user| user.as_str() == stand_in("user"));
+        is_role && constraints.values().any(|schema| schema.to_string().contains("{caller."))
     }
 }
 

@@ -1,5 +1,7 @@
 //! `portcullis policy explain`: a caller and a call, or a message of the audit, and why it may or may not be.
 
+use std::fmt::Write;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
@@ -16,6 +18,7 @@ use crate::config::{Config, Policy, Server, Static};
 use crate::decide::{Circumstances, Decide, Detail, Explanation, Known, Outcome, Question, Subject, Why};
 use crate::identify::{Imagined, Proof, Scope};
 use crate::name::{AgentId, BadName, ServerName, TenantId, ToolName, UrlId, UserId};
+use crate::review::{Found, Offered, Unlisted, What};
 use crate::run::inquiry::{self, Given, Inquiry};
 
 /// The call that is asked about.
@@ -53,6 +56,9 @@ pub(in crate::cli) struct Explain {
     /// The arguments, a JSON object; without them the question is whether some call is allowed
     #[arg(long, value_name = "JSON", value_parser = object)]
     arguments: Option<JsonObject>,
+    /// What the servers offer, as `portcullis catalogue pull` writes it: the tool is read there, and whether the gate lists it
+    #[arg(long, value_name = "FILE", conflicts_with = "invocation")]
+    catalogue: Option<PathBuf>,
     /// The caller comes by this scoped URL of the tenant, `su_…` as `url list` shows it: its roles, server, methods and tags
     #[arg(long, value_name = "ID", conflicts_with_all = ["invocation", "scope_methods", "scope_tags", "user", "agent", "roles"])]
     scope: Option<String>,
@@ -73,6 +79,9 @@ struct Answered<'a> {
     #[serde(flatten)]
     explanation: &'a Explanation,
     why: &'a Why,
+    /// Why the gate does not list it all the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unlisted: Option<Unlisted>,
 }
 
 /// A JSON object from the command line.
@@ -158,8 +167,7 @@ fn imagined(asked: &Explain, config: &Config, console: &mut Console<'_>) -> Resu
     let server = asked.server(config)?;
     let (who, scope) = asked.who_by(&server, console)?;
     let policy = asked.policy(Some(&who.tenant), config, console)?;
-    let tool = asked.tool.as_deref().unwrap_or_default();
-    let tool = ToolName::parse(tool).map_err(|why| no_name("tool", tool, &why))?;
+    let what = asked.what(&server, config)?;
     let arguments = asked.raw_arguments()?;
     let caller = match scope {
         Some(scope) => Imagined::new(&who, Proof::ScopedUrl).within(scope),
@@ -169,14 +177,23 @@ fn imagined(asked: &Explain, config: &Config, console: &mut Console<'_>) -> Resu
         caller: caller.caller(),
         server: &server,
         method: "tools/call",
-        subject: &Subject::Tool(Arc::new(Tool::named(&server, tool))),
+        subject: &what.subject,
         arguments: arguments.as_deref(),
         circumstances: &Circumstances::imagined(console.env.now()),
     };
     let explanation = policy.explain(&question);
     let why = policy.why(&question, &explanation, Known::Whole);
-    console.data(&Answered { explanation: &explanation, why: &why }, &why.told(&explanation, Detail::Whole));
-    Ok(exit(explanation.outcome))
+    let allowed = explanation.outcome == Outcome::Allowed;
+    let unlisted = allowed.then(|| what.offered.unlisted(&policy, question)).flatten();
+    let mut told = why.told(&explanation, Detail::Whole);
+    if let Some(unlisted) = unlisted {
+        let _ = write!(told, "\nbut         {unlisted}");
+    }
+    console.data(&Answered { explanation: &explanation, why: &why, unlisted }, &told);
+    Ok(match unlisted.is_some_and(Unlisted::refuses) {
+        true => Exit::Denied,
+        false => exit(explanation.outcome),
+    })
 }
 
 fn exit(outcome: Outcome) -> Exit {
@@ -211,6 +228,27 @@ impl Explain {
             let names: Vec<&str> = config.servers.keys().map(ServerName::as_str).collect();
             let hint = format!("configured are: {}", names.join(", "));
             Failure::new(format!("there is no server `{server}`"), hint)
+        })
+    }
+
+    /// The tool: as a catalogue has it, or else by its name.
+    fn what(&self, server: &Arc<Server>, config: &Config) -> Result<What, Failure> {
+        let tool = self.tool.as_deref().unwrap_or_default();
+        let tool = ToolName::parse(tool).map_err(|why| no_name("tool", tool, &why))?;
+        let Some(file) = &self.catalogue else {
+            let subject = Subject::Tool(Arc::new(Tool::named(server, tool)));
+            return Ok(What { server: Arc::clone(server), subject, offered: Offered::default() });
+        };
+        let found = Found::in_catalogue(file, config).map_err(|why| {
+            let what = format!("{}: {why}", file.display());
+            Failure::new(what, "make one with `portcullis catalogue pull`")
+        })?;
+        let is_meant = |what: &What| {
+            what.kind() == "tool" && what.name() == tool.as_str() && what.server.name == server.name
+        };
+        found.what.into_iter().find(is_meant).ok_or_else(|| {
+            let what = format!("{} has no tool `{tool}` of `{}`", file.display(), server.name);
+            Failure::new(what, "make a new one with `portcullis catalogue pull`, or leave --catalogue out")
         })
     }
 
