@@ -6,7 +6,9 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::wait::DEADLINE;
+
+/// How long the first byte of an answer may take; some never get one.
+const FIRST: Duration = Duration::from_secs(20);
 
 /// What came back over a raw connection.
 #[derive(Debug)]
@@ -63,7 +65,7 @@ async fn read(socket: &mut TcpStream, silence: Duration) -> Raw {
     let mut answer = Raw { bytes: Vec::new(), closed: false };
     let mut part = vec![0; 64 * 1024];
     loop {
-        let wait = if answer.bytes.is_empty() { DEADLINE } else { silence };
+        let wait = if answer.bytes.is_empty() { FIRST } else { silence };
         match tokio::time::timeout(wait, socket.read(&mut part)).await {
             Ok(Ok(0) | Err(_)) => break answer.closed = true,
             Ok(Ok(n)) => answer.bytes.extend_from_slice(&part[..n]),

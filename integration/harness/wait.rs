@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-/// How long any wait may take before the test fails.
-pub const DEADLINE: Duration = Duration::from_secs(20);
+/// How long any wait may take before the test fails: a machine that is busy with other things is slow, not broken.
+pub const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Looks until `look` finds something; panics with `what` after [`DEADLINE`].
 pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
