@@ -6,7 +6,6 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-
 /// How long the first byte of an answer may take; some never get one.
 const FIRST: Duration = Duration::from_secs(20);
 
