@@ -162,6 +162,15 @@ pub struct Meta {
     pub tasks: bool,
 }
 
+impl Meta {
+    /// The client's name and version as it says itself; `None`: it has no name.
+    #[must_use]
+    pub fn client(&self) -> Option<(String, Option<String>)> {
+        let name = self.client_name.clone()?;
+        Some((name, self.client_version.as_deref().map(str::to_owned)))
+    }
+}
+
 /// What one message asks for. Closed: a method that is not here is not an action.
 #[derive(Debug)]
 pub enum Action {

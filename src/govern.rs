@@ -81,8 +81,8 @@ enum Who {
 struct Limiter {
     rate: Rate,
     cells: Cells,
-    /// How many requests were left, and when.
-    seen: Mutex<(Instant, u32)>,
+    /// How many requests were left, and when: of a tenant's own rate, which policy may read.
+    seen: Option<Mutex<(Instant, u32)>>,
 }
 
 type Cells = RateLimiter<NotKeyed, InMemoryState, DefaultClock, StateInformationMiddleware>;
@@ -283,7 +283,7 @@ impl Govern {
         {
             return Arc::clone(&limiter);
         }
-        let fresh = Arc::new(Limiter::new(rate));
+        let fresh = Arc::new(Limiter::new(rate, &counter.who));
         self.limiters.insert(counter, Arc::clone(&fresh));
         fresh
     }
@@ -333,18 +333,25 @@ impl Slots {
 }
 
 impl Limiter {
-    fn new(rate: Rate) -> Self {
+    fn new(rate: Rate, who: &Who) -> Self {
         let cells = RateLimiter::direct(quota(rate)).with_middleware();
-        Self { rate, cells, seen: Mutex::new((Instant::now(), rate.burst.get())) }
+        let seen = match who {
+            Who::Tenant => Some(Mutex::new((Instant::now(), rate.burst.get()))),
+            Who::User(_) | Who::Agent(_) | Who::Tool(..) => None,
+        };
+        Self { rate, cells, seen }
     }
 
     fn saw(&self, left: u32) {
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = (Instant::now(), left);
+        if let Some(seen) = &self.seen {
+            *seen.lock().unwrap_or_else(PoisonError::into_inner) = (Instant::now(), left);
+        }
     }
 
     /// How many requests are left: those that were, and those that time has given back since.
     fn left(&self) -> u32 {
-        let (at, left) = *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(seen) = &self.seen else { return self.rate.burst.get() };
+        let (at, left) = *seen.lock().unwrap_or_else(PoisonError::into_inner);
         let back = at.elapsed().as_nanos() / step(self.rate).as_nanos();
         u32::try_from(back).unwrap_or(u32::MAX).saturating_add(left).min(self.rate.burst.get())
     }

@@ -121,8 +121,7 @@ impl Call {
         self.era = message.era;
         self.version = message.version;
         self.method = (!message.method.is_empty()).then_some(message.method);
-        let version = message.meta.client_version.as_deref().map(str::to_owned);
-        self.client = message.meta.client_name.clone().map(|name| (name, version));
+        self.client = message.meta.client();
         self.workflow.clone_from(&message.meta.workflow);
         match &message.action {
             Action::CallTool(call) => {

@@ -199,10 +199,7 @@ impl Speaks {
 
     /// As the message of a call does.
     pub(in crate::gateway) fn like(message: &Message) -> Self {
-        let Message { meta, .. } = message;
-        let client =
-            meta.client_name.clone().map(|name| (name, meta.client_version.as_deref().map(str::to_owned)));
-        Self { version: message.version, client }
+        Self { version: message.version, client: message.meta.client() }
     }
 }
 

@@ -175,9 +175,21 @@ fn rules_find_the_data_however_they_name_them() {
         "allow if { every flag in [data.flags[input.tool.name]] { flag.open } }",
         "allow if of(data.flags)\nof(flags) if flags[input.tool.name].open",
         "allow if data.lib.open[input.tool.name]",
+        "allow if shown[input.tool.name]\nshown[name] := open if { some name in [\"list_a\", \"list_b\"]; open := data.flags[name].open }",
+        "allow if at[data.flags.list_a.open][input.tool.name]\nat[true] := {\"list_a\": true}",
+        "allow if by[input.tool.name]\nby[data.names.first] := true",
+        "allow if kept.flags[input.tool.name].open\nkept := {\"flags\": data.flags}",
+        "allow if found == true\nfound := false if { input.tool.name == \"list_b\" } else := data.flags.list_a.open",
+        "allow if input.tool.name in {name | data.flags[name].open}",
+        "allow if not closed\nclosed if not data.flags[input.tool.name].open",
+        "allow if { flag := data[\"flags\"][input.tool.name]; flag[\"open\"] }",
+        "allow if count([1 | data.flags[input.tool.name].open]) + data.none == 1",
+        "allow if { input.tool.name == data.names[data.first] }",
+        "allow if { x := data.flags with input.method as \"y\"; x[input.tool.name].open }",
+        "import data as everything\nallow if everything.flags[input.tool.name].open",
     ] {
         let given = Given::rego(rule);
-        given.write("data.yaml", "unread: [1]\nflags: {list_a: {open: true}, list_b: {}}\n");
+        given.write("data.yaml", "unread: [1]\nnone: 0\nfirst: first\nnames: {first: list_a}\nflags: {list_a: {open: true}, list_b: {}}\n");
         given.write("lib.rego", "package lib\nopen contains name if data.flags[name].open");
         let decide = given.decide();
         assert!(sees(&decide, &alice(), "list_a"), "{rule}");

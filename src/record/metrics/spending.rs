@@ -40,7 +40,9 @@ impl SpendingMetrics {
 
     /// A call goes to its server, and costs so much.
     pub fn charged(&self, cost: f64) {
-        self.charged.inc_by(cost);
+        if cost > 0.0 {
+            self.charged.inc_by(cost);
+        }
     }
 
     /// It did not get there.
