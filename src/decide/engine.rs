@@ -15,8 +15,9 @@ use crate::decide::bundle::{self, Bundle};
 use crate::decide::conditions;
 use crate::decide::constraint::Constraints;
 use crate::decide::contract::{Field, Reads};
+use crate::decide::paths::Module;
 use crate::decide::reads::ReadSet;
-use crate::decide::rego::{Answer, Coverage, Failure, Rego, Trial};
+use crate::decide::rego::{Answer, Coverage, Failure, Rego, Trial, Values};
 use crate::decide::{
     Circumstances, CopyError, Denied, Panel, Permit, Phase, PolicyProblem, Question, Sight, Sources, Subject,
     Tally, Verdict, check, key, rates, reads, rego,
@@ -98,15 +99,15 @@ impl Decide {
         if !found.is_empty() {
             return Err(sorted(found));
         }
-        let ready = Rego::ready(&bundle, &serving, &defined, config.timeout);
-        match Trial::ready(&bundle, Coverage::Uncounted) {
-            Ok(_) if tested == Tests::Elsewhere => {}
-            Ok(mut trial) => {
-                let tested = trial.run(&serving.iter().chain(&tests).collect::<Vec<_>>(), |_| true);
-                problems.extend(tested.into_iter().filter_map(|test| test.problem));
-            }
-            Err(broken) => problems.push(broken),
-        }
+        let values = Values::of(&bundle).map_err(|problem| vec![problem])?;
+        let modules: Vec<&Module> = serving.iter().chain(&tests).collect();
+        // Side by side, for somebody waits for the change to take effect.
+        let (ready, failed) = std::thread::scope(|scope| {
+            let trying = scope.spawn(|| tried(&bundle, &values, &modules, tested));
+            let ready = Rego::ready(&bundle, &values, &serving, &defined, config.timeout);
+            (ready, trying.join().unwrap_or_else(|_| vec![rego::broke_down(&bundle.modules)]))
+        });
+        problems.extend(failed);
         match ready {
             Ok(rego) if problems.is_empty() => Ok(Self {
                 rego,
@@ -372,6 +373,18 @@ fn aside<T>(work: impl FnOnce() -> T) -> T {
     match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
         Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
         Ok(_) | Err(_) => work(),
+    }
+}
+
+/// What the bundle's tests say against it.
+fn tried(bundle: &Bundle, values: &Values, modules: &[&Module], tests: Tests) -> Vec<PolicyProblem> {
+    match Trial::ready(bundle, values, Coverage::Uncounted) {
+        Ok(_) if tests == Tests::Elsewhere => Vec::new(),
+        Ok(mut trial) => {
+            let tested = trial.run(modules, |_| true);
+            tested.into_iter().filter_map(|test| test.problem).collect()
+        }
+        Err(broken) => vec![broken],
     }
 }
 

@@ -22,6 +22,7 @@ mod input;
 mod inspect;
 mod probe;
 mod trial;
+mod value;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
@@ -41,6 +42,7 @@ use crate::decide::rego::data::Data;
 use crate::decide::{Phase, Question, settled};
 
 pub(in crate::decide) use answer::Answer;
+pub(in crate::decide) use data::Values;
 pub(in crate::decide) use inspect::Inspection;
 pub(in crate::decide) use probe::Probe;
 pub use probe::Stop;
@@ -103,6 +105,7 @@ impl Rego {
     /// Readies the serving modules of a bundle, and has them answer once.
     pub(in crate::decide) fn ready(
         bundle: &Bundle,
+        values: &Values,
         serving: &[Module],
         defined: &Defined,
         timeout: Duration,
@@ -110,14 +113,22 @@ impl Rego {
         let settled = settled::packages(bundle, serving);
         let packages: BTreeMap<_, _> =
             serving.iter().map(|module| (module.file.clone(), module.package.clone())).collect();
-        let data = Data::settle(bundle, &settled, serving)?;
+        let data = Data::settle(bundle, values, &settled, serving)?;
         let open = |text: &&Text| packages.get(&text.file).is_none_or(|package| !settled.contains(package));
         let mut modules: Vec<Text> = bundle.modules.iter().filter(open).cloned().collect();
         modules.push(gate(defined));
         let rego = Self { modules, settled, data, timeout, idle: Mutex::default() };
-        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from).min(IDLE) {
-            let engine = rego.warm(&bundle.modules)?;
-            rego.put(engine);
+        let engines = std::thread::available_parallelism().map_or(1, usize::from).min(IDLE);
+        // Side by side, for somebody waits for the change to take effect.
+        let warm: Vec<_> = std::thread::scope(|scope| {
+            let others: Vec<_> = (1..engines).map(|_| scope.spawn(|| rego.warm(&bundle.modules))).collect();
+            let first = rego.warm(&bundle.modules);
+            let broken = || Err(vec![broke_down(&bundle.modules)]);
+            let others = others.into_iter().map(|other| other.join().unwrap_or_else(|_| broken()));
+            std::iter::once(first).chain(others).collect()
+        });
+        for engine in warm {
+            rego.put(engine?);
         }
         Ok(rego)
     }
@@ -258,6 +269,11 @@ fn gate(defined: &Defined) -> Text {
         file: format!("{GATE}.rego"),
         text: format!("package mcp.authz\n\n{GATE} := [{}]\n", keys.join(", ")),
     }
+}
+
+/// What is said where the engine panics while a policy is loaded.
+pub(in crate::decide) fn broke_down(texts: &[Text]) -> PolicyProblem {
+    located("the policy engine broke down", texts)
 }
 
 fn timer(limit: Duration) -> ExecutionTimerConfig {

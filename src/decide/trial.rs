@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::config::Policy;
 use crate::decide::bundle::Bundle;
 use crate::decide::engine::Tests;
-use crate::decide::rego::{self, Coverage, Covered, Tested, Trial};
+use crate::decide::rego::{self, Coverage, Covered, Tested, Trial, Values};
 use crate::decide::{Decide, PolicyProblem, Servers, cases, check};
 use crate::name::Revision;
 
@@ -58,7 +58,9 @@ impl Decide {
             return Err(problems);
         }
         let modules: Vec<_> = serving.iter().chain(&tests).collect();
-        let mut trial = Trial::ready(&bundle, wanted.coverage).map_err(|problem| vec![problem])?;
+        let values = Values::of(&bundle);
+        let trial = values.and_then(|values| Trial::ready(&bundle, &values, wanted.coverage));
+        let mut trial = trial.map_err(|problem| vec![problem])?;
         let mut tested = trial.run(&modules, |name| name.contains(wanted.filter));
         trial.explain(&mut tested);
         let directory = wanted.directory.to_owned();

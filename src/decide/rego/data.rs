@@ -13,10 +13,24 @@ use regorus::Value;
 use crate::decide::bundle::{Bundle, Text};
 use crate::decide::paths::{Module, Step};
 use crate::decide::problem::PolicyProblem;
-use crate::decide::rego::{build, index, located, step, timer};
+use crate::decide::rego::{build, index, located, step, timer, value};
 
 /// How long settled packages may take: nobody waits for them.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The data files, as the engine has them.
+#[derive(Clone)]
+pub(in crate::decide) struct Values(pub(super) Value);
+
+impl Values {
+    /// Those of a bundle.
+    ///
+    /// # Errors
+    /// There is a number that the engine cannot hold.
+    pub(in crate::decide) fn of(bundle: &Bundle) -> Result<Self, PolicyProblem> {
+        value::of(&bundle.data).map(Self).map_err(|e| located(&e, &bundle.modules))
+    }
+}
 
 /// Data, ready to be copied.
 pub(super) struct Data {
@@ -29,19 +43,19 @@ impl Data {
     /// The data files, with the values of the settled packages among them.
     pub(super) fn settle(
         bundle: &Bundle,
+        Values(data): &Values,
         settled: &BTreeSet<Vec<String>>,
         serving: &[Module],
     ) -> Result<Self, Vec<PolicyProblem>> {
         let problem = |e: String, texts: &[Text]| vec![located(&e, texts)];
-        let mut data = Value::from_json_str(&bundle.data.to_string())
-            .map_err(|e| problem(e.to_string(), &bundle.modules))?;
+        let mut data = data.clone();
         let mut values = Vec::new();
         for package in settled {
             let files: Vec<&str> =
                 serving.iter().filter(|m| m.package == *package).map(|m| m.file.as_str()).collect();
             let own = |text: &&Text| files.contains(&text.file.as_str());
             let texts: Vec<Text> = bundle.modules.iter().filter(own).cloned().collect();
-            values.push((package, value(package, &texts, &data).map_err(|e| problem(e, &texts))?));
+            values.push((package, settle(package, &texts, &data).map_err(|e| problem(e, &texts))?));
         }
         for (package, value) in values {
             let nested = package.iter().rev().fold(value, |value, name| {
@@ -95,7 +109,7 @@ fn under(value: &Value, paths: &[&[String]]) -> Value {
 }
 
 /// What a package comes to.
-fn value(package: &[String], texts: &[Text], data: &Value) -> Result<Value, String> {
+fn settle(package: &[String], texts: &[Text], data: &Value) -> Result<Value, String> {
     let stock = matches!(texts, [only] if only.text == index::TEXT);
     match stock.then(|| index::of(data)).flatten() {
         Some(index) => Ok(index),

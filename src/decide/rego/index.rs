@@ -31,48 +31,87 @@ struct Index {
     tenants: Value,
     /// What a grant is that says nothing else.
     nothing: Value,
+    books: Books,
+}
+
+/// Where grants stand, made once: a text of its own for each place would cost more than the place.
+struct Books {
+    plain: Value,
+    named: Value,
+    beginnings: Value,
+    patterns: Value,
+    tasks: Value,
+    resources: Value,
+    prompts: Value,
+    server: Value,
+    roles: Value,
+    deny: Value,
 }
 
 impl Default for Index {
     fn default() -> Self {
         let [sound, rests, tenants, nothing] = std::array::from_fn(|_| Value::new_object());
-        Self { sound, rests, tenants, nothing }
+        let books = Books {
+            plain: "plain".into(),
+            named: "named".into(),
+            beginnings: "beginnings".into(),
+            patterns: "patterns".into(),
+            tasks: "tasks".into(),
+            resources: "resources".into(),
+            prompts: "prompts".into(),
+            server: "server".into(),
+            roles: "roles".into(),
+            deny: "deny".into(),
+        };
+        Self { sound, rests, tenants, nothing, books }
     }
 }
 
 impl Index {
     fn tenant(&mut self, tenant: &Value, entry: &Value) -> Option<()> {
         let entry = entry.as_object().ok()?;
-        if let Some(rules) = entry.get(&"deny".into()) {
-            put(&mut self.tenants, &[tenant.clone(), "deny".into()], rules.clone());
+        if let Some(rules) = entry.get(&self.books.deny) {
+            put(&mut self.tenants, &[tenant, &self.books.deny], rules.clone());
         }
-        let Some(roles) = entry.get(&"roles".into()) else { return Some(()) };
+        let Some(roles) = entry.get(&self.books.roles) else { return Some(()) };
         for (role, grants) in roles.as_object().ok()?.iter() {
+            let mut shelves = Value::new_object();
             for (position, grant) in grants.as_array().ok()?.iter().enumerate() {
-                self.grant(tenant, role, position, grant)?;
+                self.grant(tenant, role, position, grant, &mut shelves)?;
+            }
+            if shelves != self.nothing {
+                put(&mut self.tenants, &[tenant, &self.books.roles, role], shelves);
             }
         }
         Some(())
     }
 
-    fn grant(&mut self, tenant: &Value, role: &Value, position: usize, grant: &Value) -> Option<()> {
+    /// Puts a grant on the shelves of its role, which are one for each server.
+    fn grant(
+        &mut self,
+        tenant: &Value,
+        role: &Value,
+        position: usize,
+        grant: &Value,
+        shelves: &mut Value,
+    ) -> Option<()> {
         let Some(says) = Says::read(grant)? else { return Some(()) };
         let name = format!("{}/{}/{position}", tenant.as_string().ok()?, role.as_string().ok()?);
-        let (name, rest) = (Value::from(name), says.rest());
+        let (name, rest) = (Value::from(name), says.rest(&self.nothing));
         let origin = Value::from(vec![tenant.clone(), role.clone(), grant.clone()]);
         // Two grants of one name: the engine knows what to say of that.
         let another = self.sound.as_object_mut().ok()?.insert(name.clone(), origin);
         if another.is_some() {
             return None;
         }
-        put(&mut self.rests, std::slice::from_ref(&name), rest.clone());
+        put(&mut self.rests, &[&name], rest.clone());
         for server in items(says.servers) {
-            let mut shelve = |book: &[Value], rest: &Value| {
-                let mut path = vec![tenant.clone(), "roles".into(), role.clone(), server.clone()];
-                path.extend(book.iter().cloned().chain([name.clone()]));
-                put(&mut self.tenants, &path, rest.clone());
-            };
-            says.shelve(&rest, &self.nothing, &mut shelve);
+            let shelves = shelves.as_object_mut().ok()?;
+            let shelf = shelves.get_or_insert_with(server.clone(), Value::new_object);
+            says.shelve(&self.books, &rest, &self.nothing, &mut |book, rest| {
+                let path: Vec<&Value> = book.iter().copied().chain([&name]).collect();
+                put(shelf, &path, rest.clone());
+            });
         }
         Some(())
     }
@@ -84,7 +123,7 @@ impl Index {
         for (name, made) in rules.into_iter().chain([("words", Value::from(words))]) {
             // As the engine has it: a rule whose name begins with a variable is undefined where nothing made it.
             if name != "tenants" || made != self.nothing {
-                put(&mut value, &[name.into()], made);
+                put(&mut value, &[&name.into()], made);
             }
         }
         value
@@ -128,8 +167,8 @@ impl<'a> Says<'a> {
     }
 
     /// What it says besides its servers and tools.
-    fn rest(&self) -> Value {
-        let mut rest = Value::new_object();
+    fn rest(&self, nothing: &Value) -> Value {
+        let mut rest = nothing.clone();
         let words = [
             ("methods", self.methods),
             ("tags", self.tags),
@@ -138,29 +177,35 @@ impl<'a> Says<'a> {
         ];
         for (word, value) in words {
             if let Some(value) = value {
-                put(&mut rest, &[word.into()], value.clone());
+                put(&mut rest, &[&word.into()], value.clone());
             }
         }
         for (word, value) in &self.limits {
-            put(&mut rest, &["limits".into(), (*word).into()], (*value).clone());
+            put(&mut rest, &[&"limits".into(), &(*word).into()], (*value).clone());
         }
         rest
     }
 
     /// Where the grant stands at each of its servers.
-    fn shelve(&self, rest: &Value, nothing: &Value, shelve: &mut impl FnMut(&[Value], &Value)) {
+    fn shelve(
+        &self,
+        books: &Books,
+        rest: &Value,
+        nothing: &Value,
+        shelve: &mut impl FnMut(&[&Value], &Value),
+    ) {
         let plain = rest == nothing;
         for tool in self.tools.into_iter().flat_map(items) {
             let text = tool.as_string().map(AsRef::as_ref).unwrap_or_default();
-            let book = if plain { "plain" } else { "named" };
-            shelve(&[book.into(), tool.clone()], if plain { nothing } else { rest });
+            let book = if plain { &books.plain } else { &books.named };
+            shelve(&[book, tool], if plain { nothing } else { rest });
             match text.strip_suffix('*') {
                 Some(beginning) if !beginning.contains('*') => {
-                    shelve(&["beginnings".into(), beginning.into()], rest);
+                    shelve(&[&books.beginnings, &beginning.into()], rest);
                 }
                 left => {
                     if left.unwrap_or(text).contains('*') {
-                        shelve(&["patterns".into(), tool.clone()], rest);
+                        shelve(&[&books.patterns, tool], rest);
                     }
                 }
             }
@@ -169,16 +214,18 @@ impl<'a> Says<'a> {
             || self.tags.is_some()
             || self.methods.is_some();
         if self.tools.is_none() && about_tools {
-            shelve(&["beginnings".into(), "".into()], rest);
+            shelve(&[&books.beginnings, &"".into()], rest);
         }
         if self.tools.is_some() || about_tools {
-            shelve(&["tasks".into()], rest);
+            shelve(&[&books.tasks], rest);
         }
-        for (book, there) in
-            [("resources", self.resources.is_some()), ("prompts", self.prompts.is_some()), ("server", true)]
-        {
+        for (book, there) in [
+            (&books.resources, self.resources.is_some()),
+            (&books.prompts, self.prompts.is_some()),
+            (&books.server, true),
+        ] {
             if there {
-                shelve(&[book.into()], rest);
+                shelve(&[book], rest);
             }
         }
     }
@@ -193,12 +240,12 @@ fn is_list(value: &Value) -> bool {
 }
 
 /// Sets the member at a path, with the objects that lead there.
-fn put(into: &mut Value, path: &[Value], member: Value) {
+fn put(into: &mut Value, path: &[&Value], member: Value) {
     match (path.split_first(), into) {
         (None, into) => *into = member,
         (Some((name, rest)), into) => {
             if let Ok(object) = into.as_object_mut() {
-                put(object.get_or_insert_with(name.clone(), Value::new_object), rest, member);
+                put(object.get_or_insert_with((*name).clone(), Value::new_object), rest, member);
             }
         }
     }

@@ -8,7 +8,7 @@ use crate::decide::bundle::{Bundle, Text};
 use crate::decide::paths::{Module, Rule};
 use crate::decide::problem::PolicyProblem;
 use crate::decide::rego::probe::{Probe, Stop};
-use crate::decide::rego::{PATIENCE, build, located, outline, step, timer};
+use crate::decide::rego::{PATIENCE, Values, build, located, outline, step, timer};
 
 /// A `test_…` rule or a case that was run.
 #[derive(Debug, Clone)]
@@ -63,11 +63,14 @@ impl Trial {
     ///
     /// # Errors
     /// The modules do not make an engine.
-    pub(in crate::decide) fn ready(bundle: &Bundle, coverage: Coverage) -> Result<Self, PolicyProblem> {
+    pub(in crate::decide) fn ready(
+        bundle: &Bundle,
+        values: &Values,
+        coverage: Coverage,
+    ) -> Result<Self, PolicyProblem> {
         let texts: Vec<Text> = bundle.modules.iter().chain(&bundle.tests).cloned().collect();
-        let data = Value::from_json_str(&bundle.data.to_string()).map_err(|e| e.to_string());
-        let mut engine =
-            data.and_then(|data| build(texts.iter(), data)).map_err(|error| located(&error, &texts))?;
+        let engine = build(texts.iter(), values.0.clone());
+        let mut engine = engine.map_err(|error| located(&error, &texts))?;
         engine.set_enable_coverage(coverage == Coverage::Counted);
         Ok(Self { engine, texts, serving: bundle.modules.len() })
     }
