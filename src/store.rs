@@ -1,6 +1,14 @@
 //! Where state is kept: one trait, engines behind it. Every key begins with the tenant, or is a keyed hash.
+//!
+//! # Why versions are never used twice
+//! A version is the greater of the one before plus one and the store's clock in microseconds, for a key that was removed
+//! or has vanished too. So it says "nothing has happened since" wherever it is compared: as an `ETag`, as what a parsed copy
+//! was made of, and as the fence of whoever held a lock too long.
 
 pub mod file;
+pub mod lock;
+
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -17,6 +25,67 @@ pub enum Table {
     Policies,
     /// What each tenant's calls have cost this month.
     Spending,
+    /// Tenants that were made while the gate runs.
+    Tenants,
+    /// Accounts that were made while the gate runs, by tenant and server.
+    Accounts,
+    /// API keys that were made while the gate runs, by their hash.
+    ApiKeys,
+    /// Who does what nobody else may do meanwhile. Entries vanish.
+    Locks,
+    /// Access and refresh tokens of accounts, sealed.
+    Grants,
+    /// Authorisations that a person has been asked for. Entries vanish.
+    Consents,
+    /// Notices that are to be delivered, or could not be.
+    Webhooks,
+    /// Answers to requests that may be repeated. Entries vanish.
+    Idempotency,
+}
+
+impl Table {
+    /// All of them.
+    pub const ALL: [Self; 13] = [
+        Self::Urls,
+        Self::Credentials,
+        Self::Keys,
+        Self::Policies,
+        Self::Spending,
+        Self::Tenants,
+        Self::Accounts,
+        Self::ApiKeys,
+        Self::Locks,
+        Self::Grants,
+        Self::Consents,
+        Self::Webhooks,
+        Self::Idempotency,
+    ];
+
+    /// Its name, in every engine and in an export.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Urls => "urls",
+            Self::Credentials => "credentials",
+            Self::Keys => "keys",
+            Self::Policies => "policies",
+            Self::Spending => "spending",
+            Self::Tenants => "tenants",
+            Self::Accounts => "accounts",
+            Self::ApiKeys => "api_keys",
+            Self::Locks => "locks",
+            Self::Grants => "grants",
+            Self::Consents => "consents",
+            Self::Webhooks => "webhooks",
+            Self::Idempotency => "idempotency",
+        }
+    }
+
+    /// The table of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|table| table.name() == name)
+    }
 }
 
 /// A stored value and its version, for compare-and-set.
@@ -24,7 +93,7 @@ pub enum Table {
 pub struct Stored {
     /// The value.
     pub value: Vec<u8>,
-    /// Counts up with every change.
+    /// Grows with every change, and is never used again for the key.
     pub version: u64,
 }
 
@@ -53,10 +122,12 @@ pub enum StoreError {
 /// A store. What it has acknowledged survives a crash.
 #[async_trait]
 pub trait Store: Send + Sync + std::fmt::Debug {
-    /// One entry.
+    /// One entry. Cheap where it was read before: whoever parses the value keeps it beside its version, asks here each
+    /// time, and has no clock of their own.
     async fn get(&self, table: Table, key: &[u8]) -> Result<Option<Stored>, StoreError>;
 
-    /// Writes an entry. `expected`: the version that must be there now (`Some(0)`: none); `None`: whatever is there.
+    /// Writes an entry that stays. `expected`: the version that must be there now (`Some(0)`: none); `None`: whatever is
+    /// there. The answer is the new version.
     ///
     /// # Errors
     /// [`StoreError::Changed`] where another version is there.
@@ -68,12 +139,40 @@ pub trait Store: Send + Sync + std::fmt::Debug {
         expected: Option<u64>,
     ) -> Result<u64, StoreError>;
 
-    /// Writes entries, all of them or none, whatever is there.
+    /// Writes an entry that vanishes by itself after `life`, by the store's clock, in milliseconds.
+    ///
+    /// # Errors
+    /// [`StoreError::Changed`] where another version is there.
+    async fn put_for(
+        &self,
+        table: Table,
+        key: &[u8],
+        value: &[u8],
+        expected: Option<u64>,
+        life: Duration,
+    ) -> Result<u64, StoreError>;
+
+    /// Writes entries that stay, all of them or none, whatever is there.
     async fn put_all(&self, table: Table, entries: Vec<(Vec<u8>, Vec<u8>)>) -> Result<(), StoreError>;
 
     /// Removes an entry; true if it was there.
     async fn remove(&self, table: Table, key: &[u8]) -> Result<bool, StoreError>;
 
+    /// Removes an entry as it was read; true if it was there.
+    ///
+    /// # Errors
+    /// [`StoreError::Changed`] where another version is there.
+    async fn remove_version(&self, table: Table, key: &[u8], expected: u64) -> Result<bool, StoreError>;
+
     /// Entries whose key begins with `prefix`, in key order.
     async fn scan(&self, table: Table, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Stored)>, StoreError>;
+
+    /// At most `limit` entries whose key begins with `prefix` and comes after `after`, in key order.
+    async fn page(
+        &self,
+        table: Table,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<(Vec<u8>, Stored)>, StoreError>;
 }

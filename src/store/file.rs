@@ -5,50 +5,56 @@
 //! here is small (scoped URLs, sealed credentials, sealed keys), so the whole file is checked each time it is opened:
 //! a damaged one is refused, never repaired by guessing and never made anew.
 
-use std::fs::{File, OpenOptions};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+mod entry;
+mod open;
+mod schema;
+#[cfg(test)]
+mod tests;
+mod write;
+
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
-use redb::backends::FileBackend;
-use redb::{
-    Database, DatabaseError, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable,
-    TableDefinition, TableError, WriteTransaction,
-};
+use redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, TableDefinition, TableError};
 
+use crate::store::file::entry::Entry;
+use crate::store::file::write::Write;
 use crate::store::{Store, StoreError, Stored, Table};
 
 type Entries = ReadOnlyTable<&'static [u8], &'static [u8]>;
 type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
 
-const META: TableDefinition<'static, &'static str, u64> = TableDefinition::new("portcullis");
-const SCHEMA_KEY: &str = "schema";
-/// The layout of the tables; a file with a larger number was made by a newer version.
-const SCHEMA: u64 = 1;
-const VERSION_BYTES: usize = 8;
-const CACHE_BYTES: usize = 16 << 20;
-
 /// A store in one file, which one process at a time has open.
 pub struct FileStore {
     database: Arc<Database>,
     path: PathBuf,
+    clock: Clock,
 }
 
+/// What time it is, in microseconds since 1970; 0 before.
+type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
+
 impl FileStore {
-    /// Opens the store at `path`, which is made with mode 0600 if there is none. Its directory must exist.
+    /// Opens the store at `path`, which is made with mode 0600 if there is none. Its directory must exist. One that an older
+    /// version made is brought up to date, all of it or nothing.
     ///
     /// # Errors
     /// [`StoreError::InUse`] while another process has it; [`StoreError::Damaged`] if it fails its check, is no store
     /// or was made by a newer version; [`StoreError::Failed`] if the file can't be opened or made.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
-        let path = path.as_ref();
-        if !path.try_exists().map_err(|error| failed(path, &error))? {
-            make(path)?;
+        Self::with_clock(path.as_ref(), Arc::new(microseconds))
+    }
+
+    fn with_clock(path: &Path, clock: Clock) -> Result<Self, StoreError> {
+        if !path.try_exists().map_err(|error| open::failed(path, &error))? {
+            open::make(path)?;
         }
-        let database = existing(path)?;
-        check_schema(&database, path)?;
-        Ok(Self { database: Arc::new(database), path: path.to_owned() })
+        let database = open::existing(path)?;
+        schema::bring_up_to_date(&database, path)?;
+        Ok(Self { database: Arc::new(database), path: path.to_owned(), clock })
     }
 
     /// The file.
@@ -60,11 +66,26 @@ impl FileStore {
     async fn blocking<T, F>(&self, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: FnOnce(&Database) -> Result<T, StoreError> + Send + 'static,
+        F: FnOnce(&Database, u64) -> Result<T, StoreError> + Send + 'static,
     {
-        let database = Arc::clone(&self.database);
-        let done = tokio::task::spawn_blocking(move || work(&database)).await;
+        let (database, clock) = (Arc::clone(&self.database), Arc::clone(&self.clock));
+        let done = tokio::task::spawn_blocking(move || work(&database, clock())).await;
         done.unwrap_or_else(|error| Err(StoreError::Failed(error.to_string())))
+    }
+
+    /// One transaction, which is durable when this returns.
+    async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Write) -> Result<T, StoreError> + Send + 'static,
+    {
+        self.blocking(move |database, now| {
+            let mut write = Write::begin(database, now)?;
+            let done = work(&mut write)?;
+            write.commit()?;
+            Ok(done)
+        })
+        .await
     }
 }
 
@@ -73,7 +94,8 @@ impl Store for FileStore {
     async fn get(&self, table: Table, key: &[u8]) -> Result<Option<Stored>, StoreError> {
         let read = self.database.begin_read().map_err(broken)?;
         let Some(entries) = opened(&read, table)? else { return Ok(None) };
-        entries.get(key).map_err(broken)?.map(|found| stored(found.value())).transpose()
+        let Some(found) = entries.get(key).map_err(broken)? else { return Ok(None) };
+        Ok(Entry::read(found.value())?.at((self.clock)()).map(Entry::stored))
     }
 
     async fn put(
@@ -84,28 +106,54 @@ impl Store for FileStore {
         expected: Option<u64>,
     ) -> Result<u64, StoreError> {
         let (key, value) = (key.to_vec(), value.to_vec());
-        self.blocking(move |database| put(database, table, &key, &value, expected)).await
+        self.write(move |write| write.insert(table, &key, &value, expected, None)).await
+    }
+
+    async fn put_for(
+        &self,
+        table: Table,
+        key: &[u8],
+        value: &[u8],
+        expected: Option<u64>,
+        life: Duration,
+    ) -> Result<u64, StoreError> {
+        let (key, value) = (key.to_vec(), value.to_vec());
+        self.write(move |write| write.insert(table, &key, &value, expected, Some(life))).await
     }
 
     async fn put_all(&self, table: Table, entries: Vec<(Vec<u8>, Vec<u8>)>) -> Result<(), StoreError> {
-        self.blocking(move |database| {
-            let write = database.begin_write().map_err(broken)?;
+        self.write(move |write| {
             for (key, value) in &entries {
-                insert(&write, table, key, value, None)?;
+                write.insert(table, key, value, None, None)?;
             }
-            write.commit().map_err(broken)
+            Ok(())
         })
         .await
     }
 
     async fn remove(&self, table: Table, key: &[u8]) -> Result<bool, StoreError> {
         let key = key.to_vec();
-        self.blocking(move |database| remove(database, table, &key)).await
+        self.write(move |write| write.remove(table, &key, None)).await
+    }
+
+    async fn remove_version(&self, table: Table, key: &[u8], expected: u64) -> Result<bool, StoreError> {
+        let key = key.to_vec();
+        self.write(move |write| write.remove(table, &key, Some(expected))).await
     }
 
     async fn scan(&self, table: Table, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Stored)>, StoreError> {
-        let prefix = prefix.to_vec();
-        self.blocking(move |database| scan(database, table, &prefix)).await
+        self.page(table, prefix, None, usize::MAX).await
+    }
+
+    async fn page(
+        &self,
+        table: Table,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<(Vec<u8>, Stored)>, StoreError> {
+        let (prefix, after) = (prefix.to_vec(), after.map(<[u8]>::to_vec));
+        self.blocking(move |database, now| page(database, now, table, &prefix, after.as_deref(), limit)).await
     }
 }
 
@@ -116,13 +164,7 @@ impl std::fmt::Debug for FileStore {
 }
 
 fn definition(table: Table) -> Definition {
-    TableDefinition::new(match table {
-        Table::Urls => "urls",
-        Table::Credentials => "credentials",
-        Table::Keys => "keys",
-        Table::Policies => "policies",
-        Table::Spending => "spending",
-    })
+    TableDefinition::new(table.name())
 }
 
 /// A table to read; `None`: the file was made by a version that did not have it yet, and nothing is in it.
@@ -134,180 +176,38 @@ fn opened(read: &ReadTransaction, table: Table) -> Result<Option<Entries>, Store
     }
 }
 
-fn put(
+fn page(
     database: &Database,
+    now: u64,
     table: Table,
-    key: &[u8],
-    value: &[u8],
-    expected: Option<u64>,
-) -> Result<u64, StoreError> {
-    let write = database.begin_write().map_err(broken)?;
-    let version = insert(&write, table, key, value, expected)?;
-    write.commit().map_err(broken)?;
-    Ok(version)
-}
-
-fn insert(
-    write: &WriteTransaction,
-    table: Table,
-    key: &[u8],
-    value: &[u8],
-    expected: Option<u64>,
-) -> Result<u64, StoreError> {
-    let mut entries = write.open_table(definition(table)).map_err(broken)?;
-    let there = version_of(entries.get(key).map_err(broken)?.map(|found| stored(found.value())))?;
-    if expected.is_some_and(|expected| expected != there) {
-        return Err(StoreError::Changed);
-    }
-    let version = there.checked_add(1).ok_or_else(|| StoreError::Failed("out of versions".into()))?;
-    let mut entry = version.to_be_bytes().to_vec();
-    entry.extend_from_slice(value);
-    entries.insert(key, entry.as_slice()).map_err(broken)?;
-    Ok(version)
-}
-
-fn version_of(found: Option<Result<Stored, StoreError>>) -> Result<u64, StoreError> {
-    found.map_or(Ok(0), |found| found.map(|stored| stored.version))
-}
-
-fn remove(database: &Database, table: Table, key: &[u8]) -> Result<bool, StoreError> {
-    let write = database.begin_write().map_err(broken)?;
-    let was_there = {
-        let mut entries = write.open_table(definition(table)).map_err(broken)?;
-        entries.remove(key).map_err(broken)?.is_some()
-    };
-    write.commit().map_err(broken)?;
-    Ok(was_there)
-}
-
-fn scan(database: &Database, table: Table, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Stored)>, StoreError> {
+    prefix: &[u8],
+    after: Option<&[u8]>,
+    limit: usize,
+) -> Result<Vec<(Vec<u8>, Stored)>, StoreError> {
     let read = database.begin_read().map_err(broken)?;
     let mut found = Vec::new();
     let Some(entries) = opened(&read, table)? else { return Ok(found) };
-    for entry in entries.range(prefix..).map_err(broken)? {
+    let from = match after.filter(|after| *after >= prefix) {
+        Some(after) => Bound::Excluded(after),
+        None => Bound::Included(prefix),
+    };
+    for entry in entries.range::<&[u8]>((from, Bound::Unbounded)).map_err(broken)? {
         let (key, value) = entry.map_err(broken)?;
-        if !key.value().starts_with(prefix) {
+        if found.len() >= limit || !key.value().starts_with(prefix) {
             break;
         }
-        found.push((key.value().to_vec(), stored(value.value())?));
+        if let Some(entry) = Entry::read(value.value())?.at(now) {
+            found.push((key.value().to_vec(), entry.stored()));
+        }
     }
     Ok(found)
 }
 
-fn stored(entry: &[u8]) -> Result<Stored, StoreError> {
-    let (version, value) = entry
-        .split_first_chunk::<VERSION_BYTES>()
-        .ok_or_else(|| StoreError::Failed("an entry is too short to be one".into()))?;
-    Ok(Stored { value: value.to_vec(), version: u64::from_be_bytes(*version) })
-}
-
-/// Makes the store under a name of its own and links it into place when it is complete, so that a crash in between
-/// leaves no half-made store behind and a file that is already there is never written over.
-fn make(path: &Path) -> Result<(), StoreError> {
-    let draft = path.with_extension(format!("{}.new", uuid::Uuid::now_v7().simple()));
-    let made = fill(&draft, path).and_then(|()| link(&draft, path));
-    let _ = std::fs::remove_file(&draft);
-    made
-}
-
-fn fill(draft: &Path, path: &Path) -> Result<(), StoreError> {
-    let file = private_file(draft).map_err(|error| failed(path, &error))?;
-    let backend = FileBackend::new(file).map_err(|error| opening(path, error))?;
-    let database = Database::builder().create_with_backend(backend).map_err(|error| opening(path, error))?;
-    let write = database.begin_write().map_err(broken)?;
-    write.open_table(META).map_err(broken)?.insert(SCHEMA_KEY, SCHEMA).map_err(broken)?;
-    for table in [Table::Urls, Table::Credentials, Table::Keys, Table::Policies, Table::Spending] {
-        write.open_table(definition(table)).map_err(broken)?;
-    }
-    write.commit().map_err(broken)?;
-    database.close().map_err(broken)
-}
-
-fn link(draft: &Path, path: &Path) -> Result<(), StoreError> {
-    match std::fs::hard_link(draft, path) {
-        Ok(()) => {}
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(failed(path, &error)),
-    }
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let synced = File::open(directory.unwrap_or(Path::new("."))).and_then(|directory| directory.sync_all());
-    synced.map_err(|error| failed(path, &error))
-}
-
-#[cfg(unix)]
-fn private_file(path: &Path) -> std::io::Result<File> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)
-}
-
-#[cfg(not(unix))]
-fn private_file(path: &Path) -> std::io::Result<File> {
-    OpenOptions::new().read(true).write(true).create_new(true).open(path)
-}
-
-/// The check of damaged pages may panic inside redb; that too is a damaged file and not a crash of the gate.
-fn existing(path: &Path) -> Result<Database, StoreError> {
-    let open = || {
-        let mut builder = Database::builder();
-        builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
-        builder.open(path)
-    };
-    match catch_unwind(AssertUnwindSafe(open)) {
-        Ok(opened) => opened.map_err(|error| opening(path, error)),
-        Err(_) => Err(damaged(path, "its pages contradict one another")),
-    }
-}
-
-fn check_schema(database: &Database, path: &Path) -> Result<(), StoreError> {
-    let read = database.begin_read().map_err(broken)?;
-    let meta = match read.open_table(META) {
-        Ok(meta) => meta,
-        Err(TableError::TableDoesNotExist(_)) => {
-            return Err(damaged(path, "it is a redb file, but not one of Portcullis"));
-        }
-        Err(error) => return Err(damaged(path, &error.to_string())),
-    };
-    let schema = meta.get(SCHEMA_KEY).map_err(broken)?.map_or(0, |found| found.value());
-    if schema == SCHEMA {
-        return Ok(());
-    }
-    Err(damaged(
-        path,
-        &format!(
-            "its schema is {schema} and this version of Portcullis knows {SCHEMA}; run the version that made it"
-        ),
-    ))
-}
-
-fn opening(path: &Path, error: DatabaseError) -> StoreError {
-    match error {
-        DatabaseError::DatabaseAlreadyOpen => StoreError::InUse(path.display().to_string()),
-        DatabaseError::UpgradeRequired(found) => {
-            damaged(path, &format!("its file format {found} is not one that this version reads"))
-        }
-        DatabaseError::Storage(redb::StorageError::Io(error))
-            if !matches!(
-                error.kind(),
-                std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof
-            ) =>
-        {
-            failed(path, &error)
-        }
-        error => damaged(path, &format!("{error}; restore it from a backup")),
-    }
-}
-
-fn damaged(path: &Path, why: &str) -> StoreError {
-    StoreError::Damaged { path: path.display().to_string(), why: why.into() }
-}
-
-fn failed(path: &Path, error: &std::io::Error) -> StoreError {
-    StoreError::Failed(format!("`{}`: {error}", path.display()))
+fn microseconds() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
 fn broken(error: impl Into<redb::Error>) -> StoreError {
     StoreError::Failed(error.into().to_string())
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,7 +1,7 @@
 //! A gate's identity room, an identity provider with keys of its own, and a store in memory.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -261,6 +261,7 @@ impl KeyServer {
 #[derive(Debug, Default)]
 pub(in crate::identify) struct Memory {
     entries: Mutex<BTreeMap<Vec<u8>, Stored>>,
+    versions: AtomicU64,
     reads: AtomicUsize,
     pub(in crate::identify) broken: std::sync::atomic::AtomicBool,
 }
@@ -293,11 +294,34 @@ impl Store for Memory {
         Ok(self.entries.lock().unwrap().get(key).cloned())
     }
 
-    async fn put(&self, _: Table, key: &[u8], value: &[u8], _: Option<u64>) -> Result<u64, StoreError> {
+    async fn put(
+        &self,
+        _: Table,
+        key: &[u8],
+        value: &[u8],
+        expected: Option<u64>,
+    ) -> Result<u64, StoreError> {
         self.works()?;
-        let stored = Stored { value: value.to_vec(), version: 1 };
-        self.entries.lock().unwrap().insert(key.to_vec(), stored);
-        Ok(1)
+        let mut entries = self.entries.lock().unwrap();
+        let there = entries.get(key).map_or(0, |stored| stored.version);
+        if expected.is_some_and(|expected| expected != there) {
+            return Err(StoreError::Changed);
+        }
+        let version = self.versions.fetch_add(1, Ordering::SeqCst) + 1;
+        entries.insert(key.to_vec(), Stored { value: value.to_vec(), version });
+        Ok(version)
+    }
+
+    /// Nothing here vanishes by itself.
+    async fn put_for(
+        &self,
+        table: Table,
+        key: &[u8],
+        value: &[u8],
+        expected: Option<u64>,
+        _: Duration,
+    ) -> Result<u64, StoreError> {
+        self.put(table, key, value, expected).await
     }
 
     async fn put_all(&self, table: Table, entries: Vec<(Vec<u8>, Vec<u8>)>) -> Result<(), StoreError> {
@@ -312,8 +336,31 @@ impl Store for Memory {
         Ok(self.entries.lock().unwrap().remove(key).is_some())
     }
 
-    async fn scan(&self, _: Table, _: &[u8]) -> Result<Vec<(Vec<u8>, Stored)>, StoreError> {
+    async fn remove_version(&self, _: Table, key: &[u8], expected: u64) -> Result<bool, StoreError> {
         self.works()?;
-        Ok(self.entries.lock().unwrap().iter().map(|(k, v)| (k.clone(), v.clone())).collect())
+        let mut entries = self.entries.lock().unwrap();
+        match entries.get(key).map(|stored| stored.version) {
+            None => Ok(false),
+            Some(version) if version == expected => Ok(entries.remove(key).is_some()),
+            Some(_) => Err(StoreError::Changed),
+        }
+    }
+
+    async fn scan(&self, table: Table, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Stored)>, StoreError> {
+        self.page(table, prefix, None, usize::MAX).await
+    }
+
+    async fn page(
+        &self,
+        _: Table,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<(Vec<u8>, Stored)>, StoreError> {
+        self.works()?;
+        let entries = self.entries.lock().unwrap();
+        let found = entries.iter().filter(|(key, _)| key.starts_with(prefix));
+        let found = found.filter(|(key, _)| after.is_none_or(|after| key.as_slice() > after));
+        Ok(found.take(limit).map(|(key, stored)| (key.clone(), stored.clone())).collect())
     }
 }
