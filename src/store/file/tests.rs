@@ -245,7 +245,7 @@ async fn a_version_is_never_used_again_even_where_the_clock_goes_back() {
 async fn a_table_is_paged_through_without_a_gap_or_a_repetition() {
     let place = place();
     let (store, _) = with_clock(&place, SECOND);
-    for key in ["acme\01", "acme\02", "acme\03", "acmetwo\0", "aaa"] {
+    for key in ["acme\0a", "acme\0b", "acme\0c", "acmetwo\0", "aaa"] {
         store.put(Table::Accounts, key.as_bytes(), b"", None).await.unwrap();
     }
     let mut seen: Vec<Vec<u8>> = Vec::new();
@@ -258,7 +258,7 @@ async fn a_table_is_paged_through_without_a_gap_or_a_repetition() {
         }
         seen.extend(page.into_iter().map(|(key, _)| key));
     }
-    assert_eq!(seen, [b"acme\01", b"acme\02", b"acme\03"]);
+    assert_eq!(seen, [b"acme\0a", b"acme\0b", b"acme\0c"]);
     let before = store.page(Table::Accounts, b"acme\0", Some(b"aaa"), 9).await.unwrap();
     assert_eq!(before.len(), 3, "a place before the prefix is its beginning");
 }
