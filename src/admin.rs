@@ -21,6 +21,7 @@ mod catalogue;
 mod policy;
 mod secrets;
 mod urls;
+mod vault;
 
 pub use catalogue::{OfferError, OfferOf, Offers};
 mod explain;
@@ -29,6 +30,7 @@ pub use explain::Explains;
 pub use policy::{NewCanary, Promotion, RolloutError, Rollouts};
 pub use secrets::{NewSecret, SecretError, Secrets};
 pub use urls::{NewUrl, UrlError, Urls};
+pub use vault::{DataKeys, VaultFailed};
 
 /// Where the admin listener gets what it shows. It names no other room's engine: whoever builds the gate hands it in.
 #[derive(Clone)]
@@ -45,6 +47,8 @@ pub struct AdminState {
     pub urls: Arc<dyn Urls>,
     /// Sealed secrets.
     pub secrets: Arc<dyn Secrets>,
+    /// The keys that seal.
+    pub data_keys: Arc<dyn DataKeys>,
     /// What servers offer.
     pub offers: Arc<dyn Offers>,
     /// Explanations of messages.
@@ -86,6 +90,8 @@ fn router(state: AdminState, address: SocketAddr) -> Router {
         .route("/v1/urls", get(urls::list).post(urls::create))
         .route("/v1/urls/{id}", delete(urls::revoke))
         .route("/v1/secrets", post(secrets::seal))
+        .route("/v1/vault", get(vault::in_use))
+        .route("/v1/vault/rekey", post(vault::rekey))
         .route("/v1/catalogue", get(catalogue::offer))
         .route("/v1/explain", get(explain::explain))
         .route("/v1/policy", get(policy::status))

@@ -26,6 +26,7 @@ mod key;
 mod policy;
 mod run;
 mod url;
+mod vault;
 
 /// What a command came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -182,6 +183,9 @@ enum Command {
     /// The tenants' accounts at servers
     #[command(subcommand)]
     Account(account::AccountCommand),
+    /// The keys that seal credentials
+    #[command(subcommand)]
+    Vault(vault::VaultCommand),
     /// The audit chain
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -231,6 +235,7 @@ fn dispatch(command: Command, console: &mut Console<'_>) -> Result<Exit, Failure
         Command::Key(command) => command.run(console),
         Command::Url(command) => command.run(console),
         Command::Account(command) => command.run(console),
+        Command::Vault(command) => command.run(console),
         Command::Audit(command) => command.run(console),
         Command::Catalogue(command) => command.run(console),
         Command::Policy(command) => command.run(console),

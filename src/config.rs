@@ -278,8 +278,10 @@ pub enum Fsync {
 pub struct State {
     /// The directory of the embedded store, the gate's generated keys and the admin token.
     pub directory: PathBuf,
-    /// The key that seals credentials.
+    /// The key that wraps the tenants' data keys, which seal credentials.
     pub sealing_key: SealingKey,
+    /// Keys that wrapped before it. They unwrap what has not been wrapped again yet.
+    pub retired_sealing_keys: Vec<SealingKey>,
 }
 
 impl State {
@@ -296,13 +298,28 @@ impl State {
     }
 }
 
-/// Where the sealing key comes from: 32 bytes, in base64 or hex.
-#[derive(Debug, Clone)]
+/// Where a sealing key comes from: 32 bytes, in base64 or hex; or the service that it stays in.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SealingKey {
     /// A file; made with mode 0600 if it does not exist and stands in the state directory.
     File(PathBuf),
     /// The standard output of a command, as a KMS client's.
     Command(Vec<String>),
+    /// A key of the transit engine of HashiCorp Vault or OpenBao.
+    Transit(TransitKey),
+}
+
+/// A key of a transit engine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TransitKey {
+    /// The engine's URL with its mount, such as `https://vault.example:8200/v1/transit`. No trailing slash.
+    pub url: String,
+    /// The key's name.
+    pub key: String,
+    /// The file with the token, read at each request.
+    pub token: PathBuf,
+    /// Authorities instead of the system's, in PEM.
+    pub authorities: Option<PathBuf>,
 }
 
 /// Logs and traces.
@@ -314,6 +331,12 @@ pub struct Telemetry {
     pub sample: f64,
     /// Whether logs are JSON lines.
     pub json_logs: bool,
+}
+
+/// State in a directory, made up for a test of another room.
+#[cfg(test)]
+pub(crate) fn state_for_test(directory: &std::path::Path, sealing_key: SealingKey) -> State {
+    State { directory: directory.to_owned(), sealing_key, retired_sealing_keys: Vec::new() }
 }
 
 /// A server made up for a test of another room.

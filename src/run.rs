@@ -12,8 +12,9 @@ mod reload;
 pub mod replay;
 pub mod rollout;
 pub mod serving;
+pub mod vault;
 
-pub use files::raise_open_files;
+pub use files::{keep_memory_private, raise_open_files};
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

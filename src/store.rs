@@ -19,6 +19,8 @@ pub enum Table {
     Urls,
     /// Sealed credentials by tenant and server.
     Credentials,
+    /// The tenants' data keys, wrapped.
+    DataKeys,
     /// The gate's own signing keys, sealed.
     Keys,
     /// How far a candidate policy has come.
@@ -45,9 +47,10 @@ pub enum Table {
 
 impl Table {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Urls,
         Self::Credentials,
+        Self::DataKeys,
         Self::Keys,
         Self::Policies,
         Self::Spending,
@@ -67,6 +70,7 @@ impl Table {
         match self {
             Self::Urls => "urls",
             Self::Credentials => "credentials",
+            Self::DataKeys => "data_keys",
             Self::Keys => "keys",
             Self::Policies => "policies",
             Self::Spending => "spending",

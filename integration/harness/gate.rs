@@ -303,6 +303,15 @@ impl Gate {
         (text("id"), url[url.find("/mcp/").expect("a path")..].to_owned())
     }
 
+    /// Seals a secret for an account through the admin interface.
+    pub async fn seal(&self, tenant: &str, server: &str, secret: &str) {
+        let body = json!({"tenant": tenant, "server": server, "secret": secret});
+        let url = format!("{}/v1/secrets", self.admin_url);
+        let answer = client().post(url).bearer_auth(self.admin_token()).json(&body).send().await;
+        let status = answer.expect("the admin listener answers").status();
+        assert!(status.is_success(), "not sealed: {status}");
+    }
+
     /// Revokes a scoped URL.
     pub async fn revoke_url(&self, tenant: &str, id: &str) {
         let url = format!("{}/v1/urls/{id}?tenant={tenant}", self.admin_url);

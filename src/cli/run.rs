@@ -7,7 +7,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{ConfigFile, Console, Exit, Failure};
 use crate::config::{Config, ProcessEnv};
-use crate::run::{Running, StartError, raise_open_files};
+use crate::run::{Running, StartError, keep_memory_private, raise_open_files};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Run {
@@ -43,6 +43,7 @@ async fn serve(config: Config, file: PathBuf) -> Result<Exit, Failure> {
     let _telemetry = crate::record::trace::init(&config.telemetry)
         .map_err(|error| Failure::new(error.to_string(), "check `telemetry` in the configuration"))?;
     raise_open_files();
+    keep_memory_private();
     let mut running = tokio::select! {
         started = Running::start(config) => started.map_err(not_started)?,
         // A source of policies may let a start wait.

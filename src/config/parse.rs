@@ -10,7 +10,9 @@ use super::raw::{
     RawSealingKey, RawState, RawTelemetry,
 };
 use super::report::Report;
-use super::{Audit, Config, Delivery, PinMode, Pinnable, Pinning, Policy, SealingKey, State, Telemetry};
+use super::{
+    Audit, Config, Delivery, PinMode, Pinnable, Pinning, Policy, SealingKey, State, Telemetry, TransitKey,
+};
 use crate::name::ToolName;
 
 mod accounts;
@@ -173,23 +175,47 @@ fn state(raw: RawState, report: &mut Report<'_>) -> State {
         let what = format!("`{}` is not a directory", directory.display());
         report.error(&at.key("directory"), what, "name a directory; it is made when missing");
     }
-    let sealing_key = match raw.sealing_key {
+    let current = match raw.sealing_key {
         None => SealingKey::File(directory.join("seal.key")),
-        Some(RawSealingKey::File(file)) => SealingKey::File(report.path(&file.0)),
-        Some(RawSealingKey::Command(command)) => SealingKey::Command(command),
+        Some(key) => sealing_key(key, &at.key("sealing_key"), report),
     };
-    match &sealing_key {
-        SealingKey::File(file) => {
-            super::keys::check(file, &directory, &at.key("sealing_key").key("file"), report);
-        }
-        SealingKey::Command(command) => {
+    if let SealingKey::File(file) = &current {
+        super::keys::check(file, &directory, &at.key("sealing_key").key("file"), report);
+    }
+    let retired = raw.retired_sealing_keys.into_iter().enumerate();
+    let retired_sealing_keys =
+        retired.map(|(index, key)| sealing_key(key, &at.key("retired_sealing_keys").item(index), report));
+    let retired_sealing_keys = retired_sealing_keys.collect();
+    State { directory, sealing_key: current, retired_sealing_keys }
+}
+
+fn sealing_key(raw: RawSealingKey, at: &At, report: &mut Report<'_>) -> SealingKey {
+    match raw {
+        RawSealingKey::File(file) => SealingKey::File(report.path(&file.0)),
+        RawSealingKey::Command(command) => {
             if command.first().is_none_or(|program| program.trim().is_empty()) {
-                let fix = "give the program, then its arguments";
-                report.error(&at.key("sealing_key").key("command"), "names no program", fix);
+                report.error(&at.key("command"), "names no program", "give the program, then its arguments");
             }
+            SealingKey::Command(command)
+        }
+        RawSealingKey::Transit(raw) => {
+            let at = at.key("transit");
+            if raw.url.0.uri.scheme_str() == Some("http") && !servers::is_loopback(&raw.url.0.uri) {
+                let what = "is cleartext to another machine, and the keys would be seen on the way";
+                report.error(&at.key("url"), what, "write https://");
+            }
+            let authorities = raw.authorities.map(|file| report.path(&file.0));
+            if let Some(file) = &authorities {
+                pem::authorities(file, &at.key("authorities"), report);
+            }
+            SealingKey::Transit(TransitKey {
+                url: raw.url.0.text.trim_end_matches('/').to_owned(),
+                key: raw.key.0,
+                token: report.path(&raw.token.0),
+                authorities,
+            })
         }
     }
-    State { directory, sealing_key }
 }
 
 fn telemetry(raw: &RawTelemetry, report: &mut Report<'_>) -> Telemetry {

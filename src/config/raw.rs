@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Fsync;
-use super::leaf::{Address, FilePath, Header, Host, HttpUrl, Origin, Size, Span, Sync};
+use super::leaf::{Address, FilePath, Header, Host, HttpUrl, Origin, Size, Span, Sync, Word};
 
 mod candidate;
 mod delivery;
@@ -402,15 +402,18 @@ pub(crate) struct RawState {
     pub(crate) directory: FilePath,
     /// The key that seals credentials. Default: `seal.key` in the state directory, made when missing.
     pub(crate) sealing_key: Option<RawSealingKey>,
+    /// Sealing keys that were there before. They open what `portcullis vault rekey` has not wrapped again yet.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) retired_sealing_keys: Vec<RawSealingKey>,
 }
 
 impl Default for RawState {
     fn default() -> Self {
-        Self { directory: FilePath("state".into()), sealing_key: None }
+        Self { directory: FilePath("state".into()), sealing_key: None, retired_sealing_keys: Vec::new() }
     }
 }
 
-/// Where the sealing key comes from: 32 bytes, in base64 or hex.
+/// Where a sealing key comes from: 32 bytes, in base64 or hex; or the service that it stays in.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum RawSealingKey {
@@ -418,6 +421,23 @@ pub(crate) enum RawSealingKey {
     File(FilePath),
     /// The standard output of a command, as of a KMS client.
     Command(#[schemars(length(min = 1))] Vec<String>),
+    /// A key of the transit engine of HashiCorp Vault or OpenBao, which never leaves it.
+    Transit(RawTransitKey),
+}
+
+/// A key of a transit engine.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawTransitKey {
+    /// The engine's URL with its mount, such as `https://vault.example:8200/v1/transit`.
+    pub(crate) url: HttpUrl,
+    /// The key's name.
+    pub(crate) key: Word,
+    /// The file with the token, read at each request, so that an agent can renew it.
+    pub(crate) token: FilePath,
+    /// Authorities instead of the system's, in PEM.
+    #[serde(default)]
+    pub(crate) authorities: Option<FilePath>,
 }
 
 /// Logs and traces.

@@ -48,7 +48,11 @@ impl Config {
                 "segment_bytes": Size::show(self.audit.segment_bytes),
                 "timeout": span(self.audit.timeout),
             },
-            "state": {"directory": self.state.directory, "sealing_key": sealing_key(&self.state.sealing_key)},
+            "state": {
+                "directory": self.state.directory,
+                "sealing_key": sealing_key(&self.state.sealing_key),
+                "retired_sealing_keys": some(self.state.retired_sealing_keys.iter().map(sealing_key).collect()),
+            },
             "telemetry": {
                 "otlp": self.telemetry.otlp,
                 "sample": self.telemetry.otlp.as_ref().map(|_| self.telemetry.sample),
@@ -275,6 +279,12 @@ fn sealing_key(it: &SealingKey) -> Value {
             let arguments = command.iter().skip(1).map(|_| "…");
             json!({"command": command.iter().take(1).map(String::as_str).chain(arguments).collect::<Vec<_>>()})
         }
+        SealingKey::Transit(it) => json!({"transit": {
+            "url": it.url,
+            "key": it.key,
+            "token": it.token,
+            "authorities": it.authorities,
+        }}),
     }
 }
 

@@ -1,30 +1,37 @@
-//! Sealing of what is kept at rest: AES-256-GCM under the gate's sealing key.
+//! Sealing of what is kept at rest: AES-256-GCM under a data key of each tenant, which a wrapping key seals in turn.
 //!
 //! # Why the owner is part of the seal
 //! Tenant, server and kind are associated data. A sealed value that is copied to another tenant's entry, or read as
 //! another kind of credential, does not open.
+//!
+//! # Why two keys
+//! Another wrapping key means that small data keys are wrapped again, and nothing that they seal is touched. And the wrapping
+//! key can stay in a service that is asked once for each tenant and not once for each call.
 
-use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
-use aws_lc_rs::digest;
-use tokio::sync::Mutex as AsyncMutex;
+use arc_swap::ArcSwap;
+use quick_cache::sync::Cache;
 use zeroize::Zeroizing;
 
-use crate::config::SealingKey;
+use crate::config::State;
+use crate::credential::seal::cipher::{Cipher, Layout, Parts};
+use crate::credential::seal::wrapping::Ring;
 use crate::secret::Key;
+use crate::store::{Store, StoreError, Stored, Table};
 
+mod cipher;
+mod rekey;
 mod source;
+mod transit;
+mod wrapping;
+
+pub use rekey::{InUse, Rekeyed};
 
 /// Length of the sealing key in bytes.
 pub const KEY_BYTES: usize = 32;
-const LAYOUT: u8 = 1;
-const ID_BYTES: usize = 8;
-const NONCE_BYTES: usize = 12;
-const TAG_BYTES: usize = 16;
-/// How long a sealing key that could not be had is not asked for again.
-const PAUSE: Duration = Duration::from_secs(2);
+/// Data keys that are kept unwrapped.
+const KNOWN: usize = 10_000;
 
 /// Whose a sealed value is and what it is for; it opens under exactly the same.
 #[derive(Debug, Clone, Copy)]
@@ -37,7 +44,7 @@ pub struct Owner<'a> {
     pub kind: &'a str,
 }
 
-/// A sealed value as it is stored: layout (1 byte), id of the sealing key (8), nonce (12), ciphertext, tag (16).
+/// A sealed value as it is stored: layout (1 byte), id of the data key (8), nonce (12), ciphertext, tag (16).
 #[derive(Clone, PartialEq, Eq)]
 pub struct SealedSecret(Vec<u8>);
 
@@ -84,96 +91,130 @@ pub enum SealError {
     /// A layout that this version does not know.
     #[error("its layout {0} is not one that this version reads")]
     Layout(u8),
+    /// The store that has the data keys failed.
+    #[error("data key: {0}")]
+    Store(String),
 }
 
-/// Seals and opens. Where the key comes from a command that fails, the sealer is locked until the command succeeds.
+/// Seals and opens. Where the wrapping key cannot be had, the sealer is locked until it can.
 pub struct Sealer {
-    source: SealingKey,
-    unlocked: std::sync::OnceLock<Unlocked>,
-    asking: AsyncMutex<()>,
-    refused: Mutex<Option<(Instant, SealError)>>,
+    ring: ArcSwap<Ring>,
+    store: Arc<dyn Store>,
+    known: Cache<Box<str>, Arc<DataKey>>,
 }
 
-struct Unlocked {
-    key: RandomizedNonceKey,
-    id: [u8; ID_BYTES],
+/// A tenant's data key, unwrapped.
+struct DataKey {
+    version: u64,
+    cipher: Cipher,
 }
 
 impl Sealer {
-    /// Fetches the key. A command that fails leaves the sealer locked, for `unlock` to try again.
+    /// Fetches the wrapping key. One that does not answer leaves the sealer locked, for `unlock` to try again.
     ///
     /// # Errors
     /// [`SealError::BadKey`]: the file can't be read or made, the program does not exist, or it is not a key.
-    pub async fn open(source: &SealingKey) -> Result<Self, SealError> {
-        let sealer = Self {
-            source: source.clone(),
-            unlocked: std::sync::OnceLock::new(),
-            asking: AsyncMutex::new(()),
-            refused: Mutex::new(None),
-        };
+    pub async fn open(state: &State, store: Arc<dyn Store>) -> Result<Self, SealError> {
+        let ring = ArcSwap::from_pointee(Ring::new(state));
+        let sealer = Self { ring, store, known: Cache::new(KNOWN) };
         match sealer.unlock().await {
             Ok(()) | Err(SealError::Unavailable(_)) => Ok(sealer),
             Err(error) => Err(error),
         }
     }
 
-    /// Fetches the key if it is not here yet; at most one attempt runs, and after one that failed the next is 2 s later.
+    /// Takes the wrapping keys of another configuration, once the new one is here. What is open stays open.
+    ///
+    /// # Errors
+    /// The new key cannot be had: the old ones stay.
+    pub async fn turn(&self, state: &State) -> Result<(), SealError> {
+        let ring = self.ring.load().turned(state);
+        ring.current.unlock().await?;
+        self.ring.store(Arc::new(ring));
+        Ok(())
+    }
+
+    /// Fetches the wrapping key if it is not here yet.
     ///
     /// # Errors
     /// The key cannot be had.
     pub async fn unlock(&self) -> Result<(), SealError> {
-        self.unlocked().await.map(|_| ())
+        self.ring.load_full().current.unlock().await
     }
 
-    /// Whether the key is here. A gate whose sealer is locked is not ready.
+    /// Whether the wrapping key is here. A gate whose sealer is locked is not ready.
     #[must_use]
     pub fn is_unlocked(&self) -> bool {
-        self.unlocked.get().is_some()
+        self.ring.load().current.is_unlocked()
     }
 
-    /// Seals `plain` for `owner` under a new random nonce.
+    /// Seals `plain` for `owner` under the tenant's data key, which is made where there is none.
     ///
     /// # Errors
-    /// The key cannot be had.
+    /// The key cannot be had, or the store failed.
     pub async fn seal(&self, owner: Owner<'_>, plain: &[u8]) -> Result<SealedSecret, SealError> {
-        self.unlocked().await?.seal(owner, plain).ok_or(SealError::Damaged).map(SealedSecret)
+        let key = match self.data_key(owner.tenant).await? {
+            Some(key) => key,
+            None => self.made(owner.tenant).await?,
+        };
+        key.cipher.seal(Layout::UnderDataKey, owner, plain).map(SealedSecret)
     }
 
     /// Opens what was sealed for the same `owner`.
     ///
     /// # Errors
-    /// The key cannot be had, is another one, or the value is damaged or another owner's.
+    /// The key cannot be had, is another one, or the value is damaged or another owner's; or the store failed.
     pub async fn open_sealed(&self, owner: Owner<'_>, sealed: &SealedSecret) -> Result<Key, SealError> {
-        self.unlocked().await?.open(owner, &sealed.0)
+        let parts = Parts::read(&sealed.0)?;
+        match parts.layout {
+            Layout::Direct => self.ring.load_full().find(parts.id).await?.open(owner, &parts).await,
+            Layout::UnderDataKey => match self.data_key(owner.tenant).await? {
+                Some(key) if key.cipher.id() == parts.id => key.cipher.open(owner, &parts),
+                Some(_) | None => Err(SealError::Damaged),
+            },
+            Layout::Wrapped | Layout::WrappedElsewhere => Err(SealError::Damaged),
+        }
     }
 
-    async fn unlocked(&self) -> Result<&Unlocked, SealError> {
-        if let Some(unlocked) = self.unlocked.get() {
-            return Ok(unlocked);
+    /// The tenant's data key; `None`: nothing was sealed for the tenant yet.
+    async fn data_key(&self, tenant: &str) -> Result<Option<Arc<DataKey>>, SealError> {
+        let Some(stored) = self.store.get(Table::DataKeys, &entry(tenant)).await? else { return Ok(None) };
+        if let Some(known) = self.known.get(tenant).filter(|known| known.version == stored.version) {
+            return Ok(Some(known));
         }
-        let _one_at_a_time = self.asking.lock().await;
-        if let Some(error) = self.recent_refusal() {
-            return Err(error);
-        }
-        if self.unlocked.get().is_none() {
-            match source::key(&self.source).await.and_then(|key| Unlocked::new(&key)) {
-                Ok(unlocked) => drop(self.unlocked.set(unlocked)),
-                Err(error) => return Err(self.remember(error)),
-            }
-        }
-        self.unlocked.get().ok_or_else(|| SealError::Unavailable("it is not here".into()))
+        let cipher = Cipher::new(&self.unwrapped(tenant, &stored).await?)?;
+        let key = Arc::new(DataKey { version: stored.version, cipher });
+        self.known.insert(tenant.into(), Arc::clone(&key));
+        Ok(Some(key))
     }
 
-    fn recent_refusal(&self) -> Option<SealError> {
-        let refused = self.refused.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        refused.as_ref().filter(|(at, _)| at.elapsed() < PAUSE).map(|(_, error)| error.clone())
+    async fn unwrapped(&self, tenant: &str, stored: &Stored) -> Result<Key, SealError> {
+        let parts = Parts::read(&stored.value)?;
+        self.ring.load_full().find(parts.id).await?.unwrap(tenant, &parts).await
     }
 
-    fn remember(&self, error: SealError) -> SealError {
-        tracing::warn!(%error, "The sealing key cannot be had; sealed credentials are not available");
-        let mut refused = self.refused.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        *refused = Some((Instant::now(), error.clone()));
-        error
+    /// A new data key, or the one that another gate made meanwhile.
+    async fn made(&self, tenant: &str) -> Result<Arc<DataKey>, SealError> {
+        let mut bytes = Zeroizing::new([0_u8; KEY_BYTES]);
+        aws_lc_rs::rand::fill(&mut *bytes)
+            .map_err(|_| SealError::Unavailable("the system gives no random bits".into()))?;
+        let wrapped = self.ring.load_full().current.wrap(tenant, &Key::new(bytes.to_vec())).await?;
+        match self.store.put(Table::DataKeys, &entry(tenant), &wrapped, Some(0)).await {
+            Ok(_) | Err(StoreError::Changed) => {}
+            Err(error) => return Err(error.into()),
+        }
+        self.data_key(tenant).await?.ok_or_else(|| SealError::Store("it is gone again".into()))
+    }
+}
+
+/// The tenant and a NUL, as every key begins; what is the gate's own has no tenant.
+fn entry(tenant: &str) -> Vec<u8> {
+    [tenant.as_bytes(), &[0]].concat()
+}
+
+impl From<StoreError> for SealError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error.to_string())
     }
 }
 
@@ -181,60 +222,6 @@ impl std::fmt::Debug for Sealer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(if self.is_unlocked() { "Sealer(unlocked)" } else { "Sealer(locked)" })
     }
-}
-
-impl Unlocked {
-    fn new(key: &Key) -> Result<Self, SealError> {
-        let bytes = key.expose();
-        let sealing = RandomizedNonceKey::new(&AES_256_GCM, bytes)
-            .map_err(|_| SealError::BadKey(format!("it must be {KEY_BYTES} bytes")))?;
-        let mut named = digest::Context::new(&digest::SHA256);
-        named.update(b"portcullis sealing key id");
-        named.update(bytes);
-        let digest = named.finish();
-        let id = digest.as_ref().first_chunk::<ID_BYTES>().copied();
-        Ok(Self { key: sealing, id: id.unwrap_or_default() })
-    }
-
-    fn seal(&self, owner: Owner<'_>, plain: &[u8]) -> Option<Vec<u8>> {
-        let mut text = Zeroizing::new(Vec::with_capacity(plain.len() + TAG_BYTES));
-        text.extend_from_slice(plain);
-        let aad = Aad::from(associated(owner, self.id));
-        let nonce = self.key.seal_in_place_append_tag(aad, &mut *text).ok()?;
-        let mut sealed = Vec::with_capacity(1 + ID_BYTES + NONCE_BYTES + text.len());
-        sealed.push(LAYOUT);
-        sealed.extend_from_slice(&self.id);
-        sealed.extend_from_slice(nonce.as_ref());
-        sealed.extend_from_slice(&text);
-        Some(sealed)
-    }
-
-    fn open(&self, owner: Owner<'_>, sealed: &[u8]) -> Result<Key, SealError> {
-        let (layout, rest) = sealed.split_first().ok_or(SealError::Damaged)?;
-        if *layout != LAYOUT {
-            return Err(SealError::Layout(*layout));
-        }
-        let (id, rest) = rest.split_first_chunk::<ID_BYTES>().ok_or(SealError::Damaged)?;
-        if *id != self.id {
-            return Err(SealError::OtherKey { sealed: hex::encode(id), configured: hex::encode(self.id) });
-        }
-        let (nonce, text) = rest.split_first_chunk::<NONCE_BYTES>().ok_or(SealError::Damaged)?;
-        let mut text = Zeroizing::new(text.to_vec());
-        let aad = Aad::from(associated(owner, self.id));
-        let plain = self.key.open_in_place(Nonce::assume_unique_for_key(*nonce), aad, &mut text);
-        plain.map(|plain| Key::new(plain.to_vec())).map_err(|_| SealError::Damaged)
-    }
-}
-
-/// Each part with its length before it, so that no two owners give the same bytes.
-fn associated(owner: Owner<'_>, id: [u8; ID_BYTES]) -> Vec<u8> {
-    let mut data = vec![LAYOUT];
-    data.extend_from_slice(&id);
-    for part in [owner.tenant, owner.server, owner.kind] {
-        data.extend_from_slice(&(part.len() as u64).to_be_bytes());
-        data.extend_from_slice(part.as_bytes());
-    }
-    data
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::*;
-use crate::config::{Credential, SealingKey, SecretSource};
+use crate::config::{Credential, SealingKey, SecretSource, state_for_test};
 use crate::store::Table;
 use crate::store::file::FileStore;
 
@@ -20,9 +20,10 @@ pub(super) struct Place {
 impl Place {
     pub(super) async fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let store = Arc::new(FileStore::open(directory.path().join("store.redb")).unwrap());
-        let key = SealingKey::File(directory.path().join("seal.key"));
-        Self { store, sealer: Arc::new(Sealer::open(&key).await.unwrap()), directory }
+        let store: Arc<dyn Store> = Arc::new(FileStore::open(directory.path().join("store.redb")).unwrap());
+        let state = state_for_test(directory.path(), SealingKey::File(directory.path().join("seal.key")));
+        let sealer = Sealer::open(&state, Arc::clone(&store)).await.unwrap();
+        Self { store, sealer: Arc::new(sealer), directory }
     }
 
     pub(super) fn vault(&self, accounts: &[Arc<Account>]) -> Result<Vault, Vec<BadAccount>> {
@@ -182,7 +183,8 @@ async fn a_sealed_secret_copied_to_another_tenant_does_not_open() {
 #[tokio::test]
 async fn a_vault_whose_kms_is_sealed_says_so_and_gives_nothing_away() {
     let place = Place::new().await;
-    let locked = Arc::new(Sealer::open(&SealingKey::Command(vec!["false".into()])).await.unwrap());
+    let locked = state_for_test(Path::new(""), SealingKey::Command(vec!["false".into()]));
+    let locked = Arc::new(Sealer::open(&locked, Arc::clone(&place.store)).await.unwrap());
     let sealed = place.vault(&[account("acme", Credential::Bearer(SecretSource::Sealed))]).unwrap();
     sealed.put_secret(&tenant("acme"), &netsuite(), Secret::new("sealed-token-1".into())).await.unwrap();
     let accounts = [account("acme", Credential::Bearer(SecretSource::Sealed))];

@@ -128,7 +128,7 @@ impl Shared {
         let standing = Standing::read(store.as_ref()).await?;
         let govern = Govern::default();
         spending::restore(store.as_ref(), &govern).await?;
-        let sealer = Arc::new(Sealer::open(&config.state.sealing_key).await?);
+        let sealer = Arc::new(Sealer::open(&config.state, Arc::clone(&store)).await?);
         let voucher =
             Voucher::open(&config.vouch, Arc::clone(&store), Arc::clone(&sealer), SystemTime::now()).await?;
         let record = Record::open_chain(&config.audit, directory, &config.identity.gate_key)?;
@@ -190,6 +190,12 @@ impl Shared {
     /// Holds to what operators say of candidate policies, from the next generation on. The store is not told.
     pub fn stand(&self, standing: Standing) {
         self.standing.set(standing);
+    }
+
+    /// What seals and opens credentials.
+    #[must_use]
+    pub fn sealer(&self) -> &Arc<Sealer> {
+        &self.sealer
     }
 
     /// The store.

@@ -89,8 +89,8 @@ impl SecretDesk {
     pub async fn open(config: &Config) -> Result<Self, SecretError> {
         let failed = |why: String| SecretError::Failed(why);
         let store = store(config).map_err(|error| failed(error.to_string()))?;
-        let sealer =
-            Sealer::open(&config.state.sealing_key).await.map_err(|error| failed(error.to_string()))?;
+        let sealer = Sealer::open(&config.state, Arc::clone(&store)).await;
+        let sealer = sealer.map_err(|error| failed(error.to_string()))?;
         let vault = Vault::new(config, store, Arc::new(sealer));
         let vault = vault.map_err(|bad| {
             SecretError::Unfit(bad.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))

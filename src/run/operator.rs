@@ -13,6 +13,7 @@ use crate::run::desk::{SecretDesk, UrlDesk};
 use crate::run::inquiry::{self, Given, Inquiry};
 use crate::run::offers::OfferDesk;
 use crate::run::rollout::{self, RolloutDesk};
+use crate::run::vault::VaultDesk;
 use crate::secret::Secret;
 
 /// The admin listener's view of a gate.
@@ -26,6 +27,7 @@ pub(in crate::run) fn state(gate: &Arc<Gate>, drain: &Arc<Drain>, token: Secret)
         config: Arc::new(move || shown.current().config().masked()),
         urls: Arc::new(UrlDesk::Gate(Arc::clone(gate))),
         secrets: Arc::new(SecretDesk::Gate(Arc::clone(gate))),
+        data_keys: Arc::new(VaultDesk::of(Arc::clone(gate.current().shared().sealer()))),
         offers: Arc::new(OfferDesk::Gate(Arc::clone(gate))),
         explains: Arc::new(Explainer(Arc::clone(gate))),
         rollouts: Arc::new(RolloutDesk::new(gate)),

@@ -12,7 +12,7 @@ use crate::catalogue::Pins;
 use crate::config::{BadConfig, Config, Env};
 use crate::decide::Decide;
 use crate::decide::watch::Watch;
-use crate::gateway::{BuildError, Gate, Source};
+use crate::gateway::{BuildError, Gate, Gateway, Source};
 use crate::name::Revision;
 use crate::record::metrics::Reload;
 use crate::run::{candidate, doubts, rollout};
@@ -103,6 +103,7 @@ fn load_config(gate: &Gate, file: &Path, env: &dyn Env) {
     match next {
         Ok(next) => {
             current.shared().forget_tools();
+            turn_keys(&current, &next);
             gate.swap(next, Source::Config);
             tracing::info!(file = %file.display(), "Configuration reloaded");
             rollout::settle(gate, &Handle::current());
@@ -116,6 +117,16 @@ fn load_config(gate: &Gate, file: &Path, env: &dyn Env) {
             gate.keep(Source::Config, problems.join("\n"));
         }
     }
+}
+
+/// Takes the sealing keys of the next generation as soon as they can be had; until then those of the one before serve.
+fn turn_keys(current: &Gateway, next: &Gateway) {
+    let (sealer, state) = (Arc::clone(current.shared().sealer()), next.config().state.clone());
+    tokio::spawn(async move {
+        if let Err(error) = sealer.turn(&state).await {
+            tracing::error!(%error, "The sealing key of the new configuration cannot be had; the old one stays");
+        }
+    });
 }
 
 /// Follows the lock file of whatever configuration serves, until `stop` turns true.

@@ -1,3 +1,4 @@
+use std::path::Path;
 use std::time::UNIX_EPOCH;
 
 use bytes::Bytes;
@@ -7,7 +8,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::*;
-use crate::config::{SealingKey, Signature, server_for_test};
+use crate::config::{SealingKey, Signature, server_for_test, state_for_test};
 use crate::decide::permit_for_test;
 use crate::decode::{Action, Era, ListKind, Message, Meta, ToolCall, request_id_for_test};
 use crate::identify::{Caller, caller_for_test};
@@ -26,9 +27,10 @@ struct Place {
 
 async fn place() -> Place {
     let directory = tempfile::tempdir().unwrap();
-    let store = Arc::new(FileStore::open(directory.path().join("store.redb")).unwrap());
-    let key = SealingKey::File(directory.path().join("seal.key"));
-    Place { store, sealer: Arc::new(Sealer::open(&key).await.unwrap()), _directory: directory }
+    let store: Arc<dyn Store> = Arc::new(FileStore::open(directory.path().join("store.redb")).unwrap());
+    let state = state_for_test(directory.path(), SealingKey::File(directory.path().join("seal.key")));
+    let sealer = Sealer::open(&state, Arc::clone(&store)).await.unwrap();
+    Place { store, sealer: Arc::new(sealer), _directory: directory }
 }
 
 fn config(algorithm: Signature) -> Vouch {
@@ -263,7 +265,8 @@ async fn gates_that_find_the_key_old_at_once_agree_on_one_new_key() {
 #[tokio::test]
 async fn a_gate_whose_kms_is_sealed_vouches_for_nothing_until_it_is_open() {
     let (place, now) = (place().await, SystemTime::now());
-    let locked = Arc::new(Sealer::open(&SealingKey::Command(vec!["false".into()])).await.unwrap());
+    let locked = state_for_test(Path::new(""), SealingKey::Command(vec!["false".into()]));
+    let locked = Arc::new(Sealer::open(&locked, Arc::clone(&place.store)).await.unwrap());
     let voucher =
         Voucher::open(&config(Signature::EdDsa), Arc::clone(&place.store), locked, now).await.unwrap();
     assert!(!voucher.is_ready());
@@ -278,7 +281,8 @@ async fn keys_under_another_sealing_key_are_refused_at_start_and_not_replaced() 
     let (place, now) = (place().await, SystemTime::now());
     place.voucher(&config(Signature::EdDsa), now).await.unwrap();
     let directory = tempfile::tempdir().unwrap();
-    let other = Sealer::open(&SealingKey::File(directory.path().join("other.key"))).await.unwrap();
+    let other = state_for_test(directory.path(), SealingKey::File(directory.path().join("other.key")));
+    let other = Sealer::open(&other, Arc::clone(&place.store)).await.unwrap();
     let opened =
         Voucher::open(&config(Signature::EdDsa), Arc::clone(&place.store), Arc::new(other), now).await;
     assert!(opened.unwrap_err().to_string().contains("another sealing key"));

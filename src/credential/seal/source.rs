@@ -11,7 +11,6 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD
 use tokio::io::AsyncReadExt as _;
 use zeroize::Zeroizing;
 
-use crate::config::SealingKey;
 use crate::credential::seal::{KEY_BYTES, SealError};
 use crate::secret::Key;
 
@@ -19,14 +18,7 @@ const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
 /// More than any encoding of a key needs.
 const MOST_BYTES: u64 = 4096;
 
-pub(super) async fn key(source: &SealingKey) -> Result<Key, SealError> {
-    match source {
-        SealingKey::File(path) => from_file(path),
-        SealingKey::Command(words) => from_command(words).await,
-    }
-}
-
-fn from_file(path: &Path) -> Result<Key, SealError> {
+pub(super) fn from_file(path: &Path) -> Result<Key, SealError> {
     let wrong = |error: std::io::Error| SealError::BadKey(format!("`{}`: {error}", path.display()));
     let mut text = Zeroizing::new(Vec::new());
     match File::open(path) {
@@ -69,7 +61,7 @@ fn written(path: &Path, text: &[u8]) -> std::io::Result<()> {
     file.sync_all()
 }
 
-async fn from_command(words: &[String]) -> Result<Key, SealError> {
+pub(super) async fn from_command(words: &[String]) -> Result<Key, SealError> {
     let (program, arguments) =
         words.split_first().ok_or_else(|| SealError::BadKey("the command is empty".into()))?;
     let output = tokio::time::timeout(COMMAND_TIMEOUT, output(program, arguments)).await;
