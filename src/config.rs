@@ -31,7 +31,8 @@ mod upstream;
 mod yaml;
 
 pub use callers::{
-    ApiKey, CertificateRule, Certificates, Claims, Identity, Issuer, KeySource, Static, Tenancy,
+    ApiKey, CertificateRule, Certificates, Claims, Identity, Introspection, Issuer, KeySource, Static,
+    Tenancy,
 };
 pub use candidate::{Canary, Candidate, Percent};
 pub use delivery::{BundleSource, Delivery, GitLogin, GitReference, GitSource, Signing, SigningKey};

@@ -55,7 +55,7 @@ use crate::config::Server;
 use crate::decode::Message;
 use crate::identify::Caller;
 use crate::name::{Invocation, Revision};
-use crate::refusal::Refusal;
+use crate::refusal::{Challenge, Refusal};
 
 pub use again::{Again, conditions};
 pub use ask::{Would, WouldNot};
@@ -210,6 +210,8 @@ pub struct Verdict {
     pub allow: bool,
     /// The reasons of the rules that denied it: code and message.
     pub deny: Vec<(Option<String>, String)>,
+    /// How the caller must authenticate for all of those to be lifted.
+    pub challenge: Option<Challenge>,
     /// The rules that allowed it.
     pub rules: Vec<Arc<str>>,
     /// JSON Pointers to mask in results.
@@ -317,6 +319,7 @@ impl Verdict {
         Self {
             allow: true,
             deny: Vec::new(),
+            challenge: None,
             rules: Vec::new(),
             redact: Vec::new(),
             cost: 0.0,

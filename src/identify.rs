@@ -8,6 +8,7 @@
 mod certificate;
 pub mod challenge;
 mod clock;
+mod dpop;
 mod jwt;
 pub mod key;
 mod presented;
@@ -31,7 +32,8 @@ use crate::config;
 use crate::identify::certificate::Rules;
 use crate::identify::challenge::Challenges;
 use crate::identify::clock::Clock;
-use crate::identify::jwt::Tokens;
+use crate::identify::dpop::Proofs;
+use crate::identify::jwt::{Bound, Tokens};
 use crate::identify::key::ApiKeys;
 use crate::identify::presented::{Presented, presented};
 use crate::identify::problem::IdentityProblem;
@@ -53,6 +55,7 @@ pub struct Identify {
     keys: ApiKeys,
     certificates: Rules,
     anonymous: Option<Arc<Caller>>,
+    proofs: Proofs,
     challenges: Challenges,
     clock: Clock,
 }
@@ -93,6 +96,7 @@ impl Identify {
                 .anonymous
                 .as_ref()
                 .map(|who| Arc::new(Caller::configured(who, Authentication::by(Proof::Anonymous)))),
+            proofs: Proofs::new(public_url, clock.clone()),
             challenges: challenges(identity, public_url),
             clock,
         };
@@ -154,14 +158,43 @@ impl Identify {
         }
     }
 
-    /// The JWT or API key in the headers.
+    async fn token(&self, token: &str, head: &Head, dpop: bool) -> Found {
+        let found = self.tokens.find(token).await;
+        let held = found
+            .and_then(|(caller, bound)| is_held(&self.proofs, bound, (head, token, dpop)).map(|()| caller));
+        held.map_or_else(Found::Invalid, Found::Valid)
+    }
+
+    /// The token or API key in the headers.
     async fn credential(&self, head: &Head) -> Found {
         match presented(&head.headers) {
             Err(bad) => Found::Invalid(bad),
             Ok(Presented::Nothing) => Found::Nothing,
             Ok(Presented::ApiKey(key)) => self.keys.find(key, self.clock.now()),
-            Ok(Presented::Jwt(token)) => self.tokens.find(token, head.certificate.as_deref()).await,
+            Ok(Presented::Bearer(token)) => self.token(token, head, false).await,
+            Ok(Presented::Dpop(token)) => self.token(token, head, true).await,
         }
+    }
+}
+
+/// Whether the sender shows that they hold the key that a token is bound to. `dpop`: it came by that scheme, which only a
+/// token takes that is bound so (RFC 9449 section 7.1).
+fn is_held(proofs: &Proofs, bound: Bound, (head, token, dpop): (&Head, &str, bool)) -> Result<(), BadProof> {
+    match (bound, dpop) {
+        (Bound::Key(key), true) => proofs.check(head, token, &key),
+        (Bound::Certificate(digest), false)
+            if head.certificate.as_ref().is_some_and(|certificate| certificate.sha256 == digest) =>
+        {
+            Ok(())
+        }
+        (Bound::Free, false) => Ok(()),
+        (Bound::Free | Bound::Certificate(_), true) => {
+            Err(BadProof::Dpop("the token is not bound to a DPoP key"))
+        }
+        (Bound::Key(_), false) => {
+            Err(BadProof::Dpop("the token is bound to a key: send it by the scheme `DPoP`"))
+        }
+        (Bound::Certificate(_), false) => Err(BadProof::Bound),
     }
 }
 
@@ -205,6 +238,10 @@ pub struct Authentication {
     pub scopes: Vec<Arc<str>>,
     /// When they authenticated: `auth_time`, else `iat`.
     pub at: Option<SystemTime>,
+    /// How well, as the issuer calls it (`acr`, OpenID Connect Core 1.0 section 2).
+    pub acr: Option<Arc<str>>,
+    /// By what means (`amr`, RFC 8176), such as `pwd` and `otp`.
+    pub amr: Vec<Arc<str>>,
 }
 
 /// The kinds of proof.
@@ -260,7 +297,7 @@ pub struct Scope {
 impl Authentication {
     /// By something that names no issuer, scope or time.
     fn by(kind: Proof) -> Self {
-        Self { kind, issuer: None, scopes: Vec::new(), at: None }
+        Self { kind, issuer: None, scopes: Vec::new(), at: None, acr: None, amr: Vec::new() }
     }
 }
 
@@ -378,13 +415,21 @@ pub(crate) fn caller_for_test(tenant: &str, user: &str, roles: &[&str]) -> Calle
         roles: roles.iter().map(|r| Arc::from(*r)).collect(),
         groups: Vec::new(),
         attributes: BTreeMap::new(),
-        authentication: Authentication { kind: Proof::ApiKey, issuer: None, scopes: Vec::new(), at: None },
+        authentication: Authentication::by(Proof::ApiKey),
         scope: None,
     }
 }
 
 #[cfg(test)]
 impl Caller {
+    /// The same caller by a token that says this of how they authenticated.
+    pub(crate) fn with_token(mut self, acr: Option<&str>, scopes: &[&str]) -> Self {
+        let scopes = scopes.iter().map(|scope| Arc::from(*scope)).collect();
+        let acr = acr.map(Arc::from);
+        self.authentication = Authentication { scopes, acr, ..Authentication::by(Proof::Jwt) };
+        self
+    }
+
     /// The same caller with one more attribute.
     pub(crate) fn with_attribute(mut self, name: &str, value: Value) -> Self {
         self.attributes.insert(name.to_owned(), value);

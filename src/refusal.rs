@@ -5,6 +5,17 @@ use std::time::Duration;
 
 use crate::name::{AgentId, ServerName, ToolName};
 
+/// How a caller must authenticate (RFC 9470 section 3).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Challenge {
+    /// Scopes that their token must have.
+    pub scopes: Vec<Arc<str>>,
+    /// Authentication contexts, one of which must be their token's `acr`.
+    pub acr_values: Vec<Arc<str>>,
+    /// How old their authentication may be, in seconds.
+    pub max_age: Option<u64>,
+}
+
 /// A message that goes no further, and why. Text in it is for the caller: no credential, no upstream URL, no other
 /// tenant's name, no Rego trace.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -57,6 +68,9 @@ pub enum Refusal {
     /// A proof of identity came and failed.
     #[error("the credential is not valid: {0}")]
     BadCredential(&'static str),
+    /// A token came that is bound to a key, and its sender did not prove to hold that key (RFC 9449).
+    #[error("the DPoP proof is not valid: {0}")]
+    BadDpopProof(&'static str),
     /// Proofs cannot be checked now.
     #[error("credentials cannot be checked now")]
     IdentityUnavailable,
@@ -65,6 +79,14 @@ pub enum Refusal {
     InsufficientScope {
         /// All scopes that the operation needs.
         scopes: Vec<Arc<str>>,
+    },
+    /// The caller would have to authenticate again, or better (RFC 9470).
+    #[error("{message}")]
+    StepUp {
+        /// What is asked of them.
+        challenge: Challenge,
+        /// The reason in the policy's words.
+        message: String,
     },
 
     // decode
@@ -235,6 +257,8 @@ impl Refusal {
             Self::BadCredential(_) => "bad_credential",
             Self::IdentityUnavailable => "identity_unavailable",
             Self::InsufficientScope { .. } => "insufficient_scope",
+            Self::StepUp { .. } => "insufficient_user_authentication",
+            Self::BadDpopProof(_) => "bad_dpop_proof",
             Self::UnsupportedMedia(_) => "unsupported_media",
             Self::NotJson(_) => "not_json",
             Self::Invalid(_) => "invalid_message",

@@ -46,6 +46,22 @@ pub struct Issuer {
     pub require_at_jwt: bool,
     /// Scopes that every call needs; a token without them is told so.
     pub scopes: Vec<String>,
+    /// Where it says what a token is that says nothing itself; `None`: only JWTs are taken.
+    pub introspection: Option<Introspection>,
+    /// Whether only tokens are taken that are bound to a key of their sender's: by DPoP (RFC 9449) or a client certificate
+    /// (RFC 8705).
+    pub sender_constrained: bool,
+}
+
+/// An introspection endpoint (RFC 7662), and the gate's credential there.
+#[derive(Debug, Clone)]
+pub struct Introspection {
+    /// The endpoint.
+    pub url: String,
+    /// The gate's client id.
+    pub client_id: String,
+    /// The file with its secret, read at each question.
+    pub client_secret: PathBuf,
 }
 
 /// Where an issuer's keys are.
@@ -58,6 +74,13 @@ pub enum KeySource {
         /// How often it is fetched.
         refresh: Duration,
         /// How long known keys stay good while it cannot be fetched.
+        max_stale: Duration,
+    },
+    /// Where the issuer's metadata say (OpenID Connect Discovery 1.0, RFC 8414).
+    Discovered {
+        /// How often they are fetched.
+        refresh: Duration,
+        /// How long known keys stay good while they cannot be fetched.
         max_stale: Duration,
     },
     /// A JWKS document in a file, read again when it changes.

@@ -126,6 +126,9 @@ fn issuer(it: &Issuer) -> Value {
         KeySource::Url { url, refresh, max_stale } => {
             json!({"url": url, "refresh": span(*refresh), "max_stale": span(*max_stale)})
         }
+        KeySource::Discovered { refresh, max_stale } => {
+            json!({"refresh": span(*refresh), "max_stale": span(*max_stale)})
+        }
         KeySource::File(file) => json!({"file": file}),
     };
     let tenant = match &it.claims.tenant {
@@ -147,6 +150,12 @@ fn issuer(it: &Issuer) -> Value {
         "leeway": span(it.leeway),
         "require_at_jwt": it.require_at_jwt,
         "scopes": it.scopes,
+        "introspection": it.introspection.as_ref().map(|it| json!({
+            "url": it.url,
+            "client_id": it.client_id,
+            "client_secret": it.client_secret,
+        })),
+        "sender_constrained": it.sender_constrained,
     })
 }
 

@@ -39,6 +39,8 @@ pub(in crate::decide) enum Field {
     AuthIssuer,
     AuthScopes,
     AuthAge,
+    AuthAcr,
+    AuthAmr,
     ScopeId,
     ScopeMethods,
     ScopeTags,
@@ -82,9 +84,9 @@ impl Reads {
         match self {
             Self::Attribute(_) | Self::Field(Field::Attributes) => Some("caller.attributes"),
             Self::Field(Field::Groups) => Some("caller.groups"),
-            Self::Field(Field::AuthIssuer | Field::AuthScopes | Field::AuthAge) => {
-                Some("caller.authentication")
-            }
+            Self::Field(
+                Field::AuthIssuer | Field::AuthScopes | Field::AuthAge | Field::AuthAcr | Field::AuthAmr,
+            ) => Some("caller.authentication"),
             Self::Field(Field::ScopeId | Field::ScopeMethods | Field::ScopeTags | Field::ScopeExpires) => {
                 Some("scope")
             }
@@ -128,6 +130,8 @@ const AUTHENTICATION: Shape = Object(&[
     ("issuer", Value(Field::AuthIssuer)),
     ("scopes", List(Field::AuthScopes)),
     ("age_seconds", Value(Field::AuthAge)),
+    ("acr", Value(Field::AuthAcr)),
+    ("amr", List(Field::AuthAmr)),
 ]);
 
 const CALLER: Shape = Object(&[

@@ -23,7 +23,7 @@ use crate::decide::{
     Tally, Verdict, check, key, rates, reads, rego,
 };
 use crate::decode::Message;
-use crate::identify::Caller;
+use crate::identify::{Caller, Proof};
 use crate::name::{Revision, TenantId};
 use crate::refusal::Refusal;
 
@@ -228,7 +228,7 @@ impl Decide {
             return Ok(Err(No { refusal: unknown, verdict: Some(verdict) }));
         }
         if !verdict.allow {
-            return Ok(Err(No { refusal: reasons(&verdict), verdict: Some(verdict) }));
+            return Ok(Err(No { refusal: reasons(question.caller, &verdict), verdict: Some(verdict) }));
         }
         if held && !verdict.constraints.is_empty() {
             let hold = || verdict.constraints.hold(question.arguments);
@@ -357,6 +357,7 @@ impl Verdict {
             .map_err(|e| Failure::WrongType { key: "constraints", what: e.to_string() })?;
         Ok(Self {
             allow: answer.allow && answer.deny.is_empty(),
+            challenge: answer.challenge.filter(|_| answer.allow),
             deny: answer.deny,
             rules: answer.rules,
             redact: answer.redact,
@@ -404,9 +405,18 @@ fn unknown(subject: &Subject) -> Option<Refusal> {
     }
 }
 
-fn reasons(verdict: &Verdict) -> Refusal {
+/// Whoever came by a token can be told to come with a better one, where that lifts every denial.
+fn reasons(caller: &Caller, verdict: &Verdict) -> Refusal {
     let code = verdict.deny.iter().find_map(|(code, _)| code.clone());
     let messages: Vec<&str> = verdict.deny.iter().map(|(_, message)| message.as_str()).collect();
     let message = if messages.is_empty() { NO_RULE.to_owned() } else { messages.join("; ") };
-    Refusal::Denied { code, message }
+    match &verdict.challenge {
+        Some(challenge) if caller.authentication().kind == Proof::Jwt => {
+            match challenge.acr_values.is_empty() && challenge.max_age.is_none() {
+                true => Refusal::InsufficientScope { scopes: challenge.scopes.clone() },
+                false => Refusal::StepUp { challenge: challenge.clone(), message },
+            }
+        }
+        Some(_) | None => Refusal::Denied { code, message },
+    }
 }

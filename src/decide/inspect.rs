@@ -45,6 +45,7 @@ impl Decide {
         Verdict {
             allow: true,
             deny: Vec::new(),
+            challenge: None,
             rules: vec![rule.into()],
             redact: Vec::new(),
             cost: 0.0,

@@ -47,6 +47,8 @@ fn write_field(out: &mut Vec<u8>, field: Field, question: &Question<'_>, phase: 
         Field::AuthKind => text(out, authentication.kind.as_str()),
         Field::AuthIssuer => maybe(out, authentication.issuer.as_deref()),
         Field::AuthScopes => texts(out, &authentication.scopes),
+        Field::AuthAcr => maybe(out, authentication.acr.as_deref()),
+        Field::AuthAmr => texts(out, &authentication.amr),
         Field::ScopeId => maybe(out, scope.map(|scope| scope.id.as_str())),
         Field::ScopeMethods => maybe_texts(out, scope.map(|scope| scope.methods.as_slice())),
         Field::ScopeTags => maybe_texts(out, scope.map(|scope| scope.tags.as_slice())),

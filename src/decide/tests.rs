@@ -1,4 +1,5 @@
 mod cache;
+mod challenge;
 mod consistency;
 mod explain;
 mod judge;

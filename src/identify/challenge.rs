@@ -1,7 +1,10 @@
 //! What a client without a good credential is told: the RFC 9728 metadata document and the `WWW-Authenticate` header.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
+use crate::identify::jwt::SIGNATURES;
 use crate::name::ServerName;
 use crate::refusal::Refusal;
 
@@ -53,6 +56,7 @@ impl Challenges {
             "resource": format!("{}{}{}", self.origin, self.base, path(resource)),
             "authorization_servers": self.issuers,
             "bearer_methods_supported": ["header"],
+            "dpop_signing_alg_values_supported": SIGNATURES,
         });
         if let (Some(object), false) = (document.as_object_mut(), self.scopes.is_empty()) {
             object.insert("scopes_supported".to_owned(), json!(self.scopes));
@@ -79,11 +83,35 @@ impl Challenges {
             }
             Refusal::InsufficientScope { scopes } => {
                 parts.push(quoted("error", "insufficient_scope"));
-                parts.extend(scope(scopes));
+                parts.extend(scope(&self.with(scopes)));
+            }
+            Refusal::StepUp { challenge, message } => {
+                parts.push(quoted("error", "insufficient_user_authentication"));
+                parts.push(quoted("error_description", message));
+                parts.extend(listed("acr_values", &challenge.acr_values));
+                parts.extend(challenge.max_age.map(|age| quoted("max_age", &age.to_string())));
+                parts.extend(scope(&self.with(&challenge.scopes)));
+            }
+            Refusal::BadDpopProof(why) => {
+                parts.push(quoted("error", "invalid_dpop_proof"));
+                parts.push(quoted("error_description", why));
+                parts.push(quoted("algs", &SIGNATURES.join(" ")));
+                return Some(format!("DPoP {}", parts.join(", ")));
             }
             other => return not_a_challenge(other),
         }
         Some(format!("Bearer {}", parts.join(", ")))
+    }
+
+    /// The scopes that every call needs, and these.
+    fn with(&self, more: &[Arc<str>]) -> Vec<Arc<str>> {
+        let mut all: Vec<Arc<str>> = self.scopes.iter().map(|scope| Arc::from(scope.as_str())).collect();
+        for scope in more {
+            if !all.contains(scope) {
+                all.push(Arc::clone(scope));
+            }
+        }
+        all
     }
 
     fn opening(&self, resource: Resource<'_>) -> String {
@@ -107,8 +135,12 @@ fn path(resource: Resource<'_>) -> String {
 }
 
 fn scope<T: AsRef<str>>(scopes: &[T]) -> Option<String> {
-    let names: Vec<&str> = scopes.iter().map(AsRef::as_ref).collect();
-    (!names.is_empty()).then(|| quoted("scope", &names.join(" ")))
+    listed("scope", scopes)
+}
+
+fn listed<T: AsRef<str>>(name: &str, words: &[T]) -> Option<String> {
+    let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
+    (!words.is_empty()).then(|| quoted(name, &words.join(" ")))
 }
 
 /// RFC 9110 section 5.6.4. Error descriptions may hold neither quote nor backslash (RFC 6750 section 3): both are left out.
@@ -121,6 +153,7 @@ fn quoted(name: &str, value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::refusal::Challenge;
 
     fn gate() -> Challenges {
         Challenges::new("https://gate.test", vec!["https://idp.test".into()], vec!["mcp".into()])
@@ -150,6 +183,23 @@ mod tests {
         let small = gate().header(&small, Resource::Mcp).unwrap();
         assert!(small.contains("error=\"insufficient_scope\", scope=\"mcp erp:write\""), "{small}");
         assert_eq!(gate().header(&Refusal::UnknownUrl, Resource::Mcp), None);
+    }
+
+    #[test]
+    fn whoever_must_authenticate_better_is_told_how() {
+        let challenge = Challenge {
+            scopes: vec!["erp:write".into()],
+            acr_values: vec!["mfa".into(), "gold".into()],
+            max_age: Some(300),
+        };
+        let refusal = Refusal::StepUp { challenge, message: "payments need a second factor".into() };
+        let header = gate().header(&refusal, Resource::Mcp).unwrap();
+        let told = "error=\"insufficient_user_authentication\", error_description=\"payments need a second factor\", \
+                    acr_values=\"mfa gold\", max_age=\"300\", scope=\"mcp erp:write\"";
+        assert!(header.ends_with(told), "{header}");
+        let header = gate().header(&Refusal::BadDpopProof("it was used before"), Resource::Mcp).unwrap();
+        assert!(header.starts_with("DPoP ") && header.contains("error=\"invalid_dpop_proof\""), "{header}");
+        assert!(header.contains("algs=\"RS256 "), "{header}");
     }
 
     #[test]

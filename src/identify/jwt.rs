@@ -2,6 +2,7 @@
 
 mod claims;
 mod document;
+mod introspection;
 mod keys;
 mod ring;
 mod token;
@@ -13,24 +14,29 @@ use quick_cache::sync::Cache;
 use sha2::{Digest, Sha256};
 
 use crate::config::{self, Issuer, KeySource, Tenancy};
+use crate::identify::Caller;
 use crate::identify::clock::Clock;
-use crate::identify::jwt::claims::{Bearer, Bound, bearer};
+pub(in crate::identify) use crate::identify::jwt::claims::Bound;
+use crate::identify::jwt::claims::{Bearer, access_token, bearer};
+use crate::identify::jwt::introspection::Introspector;
+pub(in crate::identify) use crate::identify::jwt::keys::verifying;
 use crate::identify::jwt::ring::{Held, KeyRing};
 use crate::identify::jwt::token::Token;
 use crate::identify::presented::is_token68;
 use crate::identify::problem::IdentityProblem;
-use crate::identify::proof::{BadProof, Found};
-use crate::inbound::ClientCertificate;
+use crate::identify::proof::BadProof;
 
 /// Verified tokens that are remembered.
 const REMEMBERED: usize = 20_000;
 /// For how long at most.
 const REMEMBER: Duration = Duration::from_secs(60);
+/// The same for what an issuer said of a token that it may revoke.
+const REMEMBER_INTROSPECTED: Duration = Duration::from_secs(15);
 /// Tolerated clock skew.
 const MOST_LEEWAY: Duration = Duration::from_secs(60);
 
 /// Signatures by public keys (RFC 7518 section 3.1, RFC 8037, RFC 9864); for another, no key is even looked for.
-const SIGNATURES: [&str; 10] =
+pub(in crate::identify) const SIGNATURES: [&str; 10] =
     ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA", "Ed25519"];
 
 /// The issuers, and the tokens that were verified of late, by their SHA-256.
@@ -45,15 +51,16 @@ pub(in crate::identify) struct Tokens {
 struct Trusted {
     issuer: Issuer,
     ring: Arc<KeyRing>,
+    introspector: Option<Introspector>,
 }
 
-/// A token that was verified: good while its issuer's keys are still those that verified it.
+/// A token that was verified: good while its issuer's keys are still those that verified it. One that was introspected is good
+/// for less time, for its issuer alone knows when it is revoked.
 #[derive(Debug, Clone)]
 struct Verified {
     bearer: Bearer,
     until: Duration,
-    ring: Arc<KeyRing>,
-    generation: u64,
+    keys: Option<(Arc<KeyRing>, u64)>,
 }
 
 impl Tokens {
@@ -73,8 +80,19 @@ impl Tokens {
                     "write one entry per issuer, with all its audiences",
                 ));
             }
+            let introspector = issuer.introspection.as_ref().map(Introspector::new).transpose();
+            let introspector = introspector.unwrap_or_else(|error| {
+                problems.push(IdentityProblem::new(
+                    format!("{path}.introspection.url"),
+                    error.to_string(),
+                    "name the issuer's introspection endpoint (RFC 7662)",
+                ));
+                None
+            });
             match KeyRing::new(&issuer.issuer, &issuer.keys, clock.clone()) {
-                Ok(ring) => trusted.push(Trusted { issuer: issuer.clone(), ring: Arc::new(ring) }),
+                Ok(ring) => {
+                    trusted.push(Trusted { issuer: issuer.clone(), ring: Arc::new(ring), introspector });
+                }
                 Err(error) => problems.push(IdentityProblem::new(
                     format!("{path}.jwks"),
                     error.to_string(),
@@ -85,27 +103,22 @@ impl Tokens {
         Self { issuers: trusted, verified: Cache::new(REMEMBERED), clock }
     }
 
-    /// Whose token it is. The certificate is that of the connection, for tokens that are bound to one.
-    pub(in crate::identify) async fn find(
-        &self,
-        text: &str,
-        certificate: Option<&ClientCertificate>,
-    ) -> Found {
+    /// Whose token it is, and to whose key it is bound, which its sender has to prove.
+    pub(in crate::identify) async fn find(&self, text: &str) -> Result<(Arc<Caller>, Bound), BadProof> {
         let digest: [u8; 32] = Sha256::digest(text).into();
         let bearer = match self.remembered(&digest) {
-            Some(bearer) => Ok(bearer),
-            None => self.verify(text, digest).await,
+            Some(bearer) => bearer,
+            None => self.verify(text, digest).await?,
         };
-        match bearer {
-            Ok(bearer) if is_held_by(bearer.bound, certificate) => Found::Valid(bearer.caller),
-            Ok(_) => Found::Invalid(BadProof::Bound),
-            Err(bad) => Found::Invalid(bad),
-        }
+        Ok((bearer.caller, bearer.bound))
     }
 
     fn remembered(&self, digest: &[u8; 32]) -> Option<Bearer> {
         let verified = self.verified.get(digest)?;
-        let same_keys = verified.ring.now().is_some_and(|held| held.generation == verified.generation);
+        let same_keys = verified
+            .keys
+            .as_ref()
+            .is_none_or(|(ring, generation)| ring.now().is_some_and(|held| held.generation == *generation));
         (same_keys && self.clock.tick() < verified.until).then_some(verified.bearer)
     }
 
@@ -113,16 +126,48 @@ impl Tokens {
         if !is_token68(text) {
             return Err(BadProof::NotBearer);
         }
+        if text.bytes().filter(|b| *b == b'.').count() != 2 && self.introspect() {
+            return self.introspected(text, digest).await;
+        }
         let token = Token::parse(text)?;
         let issuer = token.issuer()?;
         let trusted = self.issuers.iter().find(|t| t.issuer.issuer == issuer).ok_or(BadProof::Issuer)?;
         let held = signed(&token, &trusted.ring).await?;
-        let bearer = bearer(&token.header, &token.claims, &trusted.issuer, self.clock.now())?;
+        let issuer = &trusted.issuer;
+        access_token(&token.header, &token.claims, issuer.require_at_jwt)?;
+        let bearer = bearer(&token.claims, issuer, self.clock.now())?;
         let until = self.clock.tick() + bearer.left.min(REMEMBER);
-        let ring = Arc::clone(&trusted.ring);
-        let generation = held.generation;
-        self.verified.insert(digest, Verified { bearer: bearer.clone(), until, ring, generation });
+        let keys = Some((Arc::clone(&trusted.ring), held.generation));
+        self.verified.insert(digest, Verified { bearer: bearer.clone(), until, keys });
         Ok(bearer)
+    }
+
+    fn introspect(&self) -> bool {
+        self.issuers.iter().any(|trusted| trusted.introspector.is_some())
+    }
+
+    /// Asks each issuer that may be asked, in their order, until one knows the token.
+    async fn introspected(&self, text: &str, digest: [u8; 32]) -> Result<Bearer, BadProof> {
+        let mut verdict = BadProof::Inactive;
+        for trusted in &self.issuers {
+            let Some(introspector) = &trusted.introspector else { continue };
+            let claims = match introspector.ask(text).await {
+                Ok(claims) => claims,
+                Err(BadProof::Inactive) => continue,
+                Err(unavailable) => {
+                    verdict = unavailable;
+                    continue;
+                }
+            };
+            if claims.get("iss").is_some_and(|name| *name != *trusted.issuer.issuer) {
+                return Err(BadProof::Issuer);
+            }
+            let bearer = bearer(&claims, &trusted.issuer, self.clock.now())?;
+            let until = self.clock.tick() + bearer.left.min(REMEMBER_INTROSPECTED);
+            self.verified.insert(digest, Verified { bearer: bearer.clone(), until, keys: None });
+            return Ok(bearer);
+        }
+        Err(verdict)
     }
 }
 
@@ -168,13 +213,6 @@ fn is_signed(token: &Token<'_>, held: &Held) -> Result<(), BadProof> {
     Err(if id.is_none() { BadProof::UnknownKey } else { verdict })
 }
 
-fn is_held_by(bound: Bound, certificate: Option<&ClientCertificate>) -> bool {
-    match bound {
-        Bound::Free => true,
-        Bound::Certificate(digest) => certificate.is_some_and(|certificate| certificate.sha256 == digest),
-    }
-}
-
 fn check(issuer: &Issuer, path: &str, problems: &mut Vec<IdentityProblem>) {
     let mut problem = |key: &str, what: &str, fix: &str| {
         problems.push(IdentityProblem::new(format!("{path}.{key}"), what, fix));
@@ -210,7 +248,9 @@ fn check(issuer: &Issuer, path: &str, problems: &mut Vec<IdentityProblem>) {
 
 fn is_stale_before_due(keys: &KeySource) -> bool {
     match keys {
-        KeySource::Url { refresh, max_stale, .. } => max_stale < refresh,
+        KeySource::Url { refresh, max_stale, .. } | KeySource::Discovered { refresh, max_stale } => {
+            max_stale < refresh
+        }
         KeySource::File(_) => false,
     }
 }

@@ -15,15 +15,18 @@ pub(in crate::identify) const API_KEY_PREFIX: &str = "pck_";
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::identify) enum Presented<'a> {
     Nothing,
-    Jwt(&'a str),
+    /// A bearer token (RFC 6750).
+    Bearer(&'a str),
+    /// A token that its sender proves to hold the key of (RFC 9449 section 7.1).
+    Dpop(&'a str),
     ApiKey(&'a str),
 }
 
 /// What is presented, if it is one thing.
 ///
 /// # Errors
-/// Two credentials (which of them would count is anyone's guess), or an `Authorization` that is not `Bearer` (RFC 6750
-/// section 2.1): something was tried, so nothing else is looked at.
+/// Two credentials (which of them would count is anyone's guess), or an `Authorization` that is neither `Bearer` (RFC 6750
+/// section 2.1) nor `DPoP`: something was tried, so nothing else is looked at.
 pub(in crate::identify) fn presented(headers: &HeaderMap) -> Result<Presented<'_>, BadProof> {
     let mut found = headers.get_all(AUTHORIZATION).iter().map(|v| (true, v));
     let mut keys = headers.get_all(API_KEY).iter().map(|v| (false, v));
@@ -46,10 +49,18 @@ fn text(value: &HeaderValue) -> Result<&str, std::str::Utf8Error> {
 fn bearer(value: &str) -> Result<Presented<'_>, BadProof> {
     let (scheme, rest) = value.split_once(' ').ok_or(BadProof::NotBearer)?;
     let token = rest.trim_matches(' ');
-    if !scheme.eq_ignore_ascii_case("bearer") || token.is_empty() {
+    let dpop = scheme.eq_ignore_ascii_case("dpop");
+    if !(dpop || scheme.eq_ignore_ascii_case("bearer")) || token.is_empty() {
         return Err(BadProof::NotBearer);
     }
-    if token.starts_with(API_KEY_PREFIX) { Ok(Presented::ApiKey(token)) } else { Ok(Presented::Jwt(token)) }
+    if dpop {
+        return Ok(Presented::Dpop(token));
+    }
+    if token.starts_with(API_KEY_PREFIX) {
+        Ok(Presented::ApiKey(token))
+    } else {
+        Ok(Presented::Bearer(token))
+    }
 }
 
 /// Whether a text could be a bearer token at all (RFC 9110 section 11.2). One that was verified before is; so this is asked
@@ -74,8 +85,9 @@ mod tests {
     #[test]
     fn a_bearer_is_a_key_or_a_token_by_its_form() {
         assert_eq!(of(&[]), Ok(Presented::Nothing));
-        assert_eq!(of(&[("authorization", "Bearer a.b.c")]), Ok(Presented::Jwt("a.b.c")));
+        assert_eq!(of(&[("authorization", "Bearer a.b.c")]), Ok(Presented::Bearer("a.b.c")));
         assert_eq!(of(&[("authorization", "bearer  pck_x")]), Ok(Presented::ApiKey("pck_x")));
+        assert_eq!(of(&[("authorization", "DPoP a.b.c")]), Ok(Presented::Dpop("a.b.c")));
         assert_eq!(of(&[("x-api-key", "pck_x")]), Ok(Presented::ApiKey("pck_x")));
     }
 
@@ -93,7 +105,7 @@ mod tests {
 
     #[test]
     fn another_scheme_is_a_failed_proof_and_not_none() {
-        for value in ["Basic YTpi", "DPoP a.b.c", "Bearer", "Bearer ", ""] {
+        for value in ["Basic YTpi", "DPoP", "Bearer", "Bearer ", ""] {
             assert_eq!(of(&[("authorization", value)]), Err(BadProof::NotBearer), "{value}");
         }
         assert!(is_token68("a.b-c_d~e+f/g=") && !is_token68("a b") && !is_token68("a,b"));

@@ -37,6 +37,10 @@ pub(in crate::identify) enum BadProof {
     NotYet,
     Claim,
     Bound,
+    Unbound,
+    Inactive,
+    Dpop(&'static str),
+    Crowded,
     Scope(Vec<Arc<str>>),
     UnknownApiKey,
     ExpiredApiKey,
@@ -49,7 +53,7 @@ impl BadProof {
     fn text(&self) -> &'static str {
         match self {
             Self::Several => "more than one credential was sent",
-            Self::NotBearer => "the Authorization header is not `Bearer` and one token",
+            Self::NotBearer => "the Authorization header is not `Bearer` or `DPoP` and one token",
             Self::Malformed => "the token is not a signed JWT in compact form",
             Self::Critical => "the token has a critical header that is not understood",
             Self::NotAccessToken => "the token is not an access token",
@@ -62,6 +66,10 @@ impl BadProof {
             Self::NotYet => "the token is not valid yet",
             Self::Claim => "a claim of the token is missing or of the wrong type",
             Self::Bound => "the token is bound to a key that was not proved",
+            Self::Unbound => "the token is bound to no key, and this gate takes only tokens that are",
+            Self::Inactive => "the token is not active",
+            Self::Dpop(why) => why,
+            Self::Crowded => "too many proofs are checked at once",
             Self::Scope(_) => "the token's scope is too small",
             Self::UnknownApiKey => "the API key is not known",
             Self::ExpiredApiKey => "the API key has expired",
@@ -82,7 +90,8 @@ impl From<BadProof> for Refusal {
         let text = bad.text();
         match bad {
             BadProof::Scope(scopes) => Self::InsufficientScope { scopes },
-            BadProof::NoKeys => Self::IdentityUnavailable,
+            BadProof::NoKeys | BadProof::Crowded => Self::IdentityUnavailable,
+            BadProof::Dpop(why) => Self::BadDpopProof(why),
             BadProof::Several
             | BadProof::NotBearer
             | BadProof::Malformed
@@ -97,6 +106,8 @@ impl From<BadProof> for Refusal {
             | BadProof::NotYet
             | BadProof::Claim
             | BadProof::Bound
+            | BadProof::Unbound
+            | BadProof::Inactive
             | BadProof::UnknownApiKey
             | BadProof::ExpiredApiKey
             | BadProof::UnknownCertificate => Self::BadCredential(text),

@@ -69,6 +69,7 @@ fn row_of(refusal: &Refusal, era: Era) -> Row {
         Refusal::Overloaded(_) => row(503, -31503, true, WithoutId),
         Refusal::NotAuthenticated => row(401, -31401, false, WithoutId),
         Refusal::BadCredential(_) => row(401, -31401, false, WithoutId),
+        Refusal::BadDpopProof(_) | Refusal::StepUp { .. } => row(401, -31401, false, WithoutId),
         Refusal::IdentityUnavailable => row(503, -31503, true, WithoutId),
         Refusal::InsufficientScope { .. } => row(403, -31403, false, WithoutId),
         Refusal::UnsupportedMedia(_) => row(415, -32600, false, WithoutId),

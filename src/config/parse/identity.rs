@@ -9,11 +9,13 @@ use serde_json::Value;
 use super::super::leaf::{Agent, Tenant, Url, User, Word};
 use super::super::problem::At;
 use super::super::raw::{
-    RawApiKey, RawCertificate, RawIdentity, RawIssuer, RawJwks, RawListener, RawTenancy, RawWho,
+    RawApiKey, RawCertificate, RawIdentity, RawIntrospection, RawIssuer, RawJwks, RawListener, RawTenancy,
+    RawWho,
 };
 use super::super::report::Report;
 use super::super::{
-    ApiKey, CertificateRule, Certificates, Claims, Identity, Issuer, KeySource, State, Static, Tenancy, keys,
+    ApiKey, CertificateRule, Certificates, Claims, Identity, Introspection, Issuer, KeySource, State, Static,
+    Tenancy, keys,
 };
 use super::{positive, unused};
 
@@ -96,6 +98,10 @@ fn issuer(raw: RawIssuer, at: &At, report: &mut Report<'_>) -> Option<Issuer> {
     if raw.leeway.0 > Duration::from_secs(60) {
         report.error(&at.key("leeway"), "is more than 60 s", "give `60s` or less");
     }
+    if raw.jwks.url.is_none() && raw.jwks.file.is_none() {
+        secure(&raw.issuer.0, &at.key("issuer"), report);
+    }
+    let introspection = raw.introspection.map(|raw| introspection(raw, &at.key("introspection"), report));
     Some(Issuer {
         issuer: raw.issuer.0.text,
         audiences: raw.audiences.into_iter().map(|audience| audience.0).collect(),
@@ -114,36 +120,48 @@ fn issuer(raw: RawIssuer, at: &At, report: &mut Report<'_>) -> Option<Issuer> {
         leeway: raw.leeway.0,
         require_at_jwt: raw.require_at_jwt,
         scopes: raw.scopes.into_iter().map(|scope| scope.0).collect(),
+        introspection,
+        sender_constrained: raw.sender_constrained,
     })
 }
 
-fn key_source(raw: RawJwks, at: &At, report: &mut Report<'_>) -> Option<KeySource> {
-    match (raw.url, raw.file) {
-        (Some(url), None) => {
-            let refresh = raw.refresh.map_or(Duration::from_secs(300), |span| span.0);
-            let max_stale = raw.max_stale.map_or(Duration::from_secs(24 * 60 * 60), |span| span.0);
-            secure(&url.0, &at.key("url"), report);
-            positive(report, &at.key("refresh"), refresh);
-            if max_stale < refresh {
-                report.error(&at.key("max_stale"), "is less than `refresh`", "give at least as much");
-            }
-            Some(KeySource::Url { url: url.0.text, refresh, max_stale })
-        }
-        (None, Some(file)) => {
-            for (key, written) in [("refresh", raw.refresh), ("max_stale", raw.max_stale)] {
-                if written.is_some() {
-                    unused(report, &at.key(key), "a `file` is read again when it changes");
-                }
-            }
-            let file = report.path(&file.0);
-            key_set(&file, &at.key("file"), report);
-            Some(KeySource::File(file))
-        }
-        (Some(_), Some(_)) | (None, None) => {
-            report.error(at, "takes exactly one of `url` and `file`", "give one of the two");
-            None
-        }
+fn introspection(raw: RawIntrospection, at: &At, report: &mut Report<'_>) -> Introspection {
+    secure(&raw.url.0, &at.key("url"), report);
+    Introspection {
+        url: raw.url.0.text,
+        client_id: raw.client_id.0,
+        client_secret: report.path(&raw.client_secret.0),
     }
+}
+
+fn key_source(raw: RawJwks, at: &At, report: &mut Report<'_>) -> Option<KeySource> {
+    if raw.url.is_some() && raw.file.is_some() {
+        report.error(
+            at,
+            "takes one of `url` and `file`",
+            "give one of the two, or none to have the keys discovered",
+        );
+        return None;
+    }
+    if let Some(file) = raw.file {
+        for (key, written) in [("refresh", raw.refresh), ("max_stale", raw.max_stale)] {
+            if written.is_some() {
+                unused(report, &at.key(key), "a `file` is read again when it changes");
+            }
+        }
+        let file = report.path(&file.0);
+        key_set(&file, &at.key("file"), report);
+        return Some(KeySource::File(file));
+    }
+    let refresh = raw.refresh.map_or(Duration::from_secs(300), |span| span.0);
+    let max_stale = raw.max_stale.map_or(Duration::from_secs(24 * 60 * 60), |span| span.0);
+    positive(report, &at.key("refresh"), refresh);
+    if max_stale < refresh {
+        report.error(&at.key("max_stale"), "is less than `refresh`", "give at least as much");
+    }
+    let Some(url) = raw.url else { return Some(KeySource::Discovered { refresh, max_stale }) };
+    secure(&url.0, &at.key("url"), report);
+    Some(KeySource::Url { url: url.0.text, refresh, max_stale })
 }
 
 /// Keys that come over cleartext can be anyone's.

@@ -49,7 +49,8 @@ pub(crate) struct RawIssuer {
     /// Accepted audiences, compared exactly.
     #[schemars(length(min = 1))]
     pub(crate) audiences: Vec<Word>,
-    /// Where its keys are.
+    /// Where its keys are. Left out: where its metadata say.
+    #[serde(default)]
     pub(crate) jwks: RawJwks,
     /// The tenant of a token.
     pub(crate) tenant: RawTenancy,
@@ -65,9 +66,27 @@ pub(crate) struct RawIssuer {
     /// Scopes that every call needs.
     #[serde(default)]
     pub(crate) scopes: Vec<Scope>,
+    /// Where it says what a token is that says nothing itself (RFC 7662).
+    #[serde(default)]
+    pub(crate) introspection: Option<RawIntrospection>,
+    /// Whether only tokens are taken that are bound to a key of their sender's (RFC 9449, RFC 8705).
+    #[serde(default)]
+    pub(crate) sender_constrained: bool,
 }
 
-/// Where an issuer's keys are: `url` or `file`.
+/// An introspection endpoint, and the gate's credential there.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawIntrospection {
+    /// The endpoint.
+    pub(crate) url: HttpUrl,
+    /// The gate's client id.
+    pub(crate) client_id: Word,
+    /// The file with its secret, read at each question.
+    pub(crate) client_secret: FilePath,
+}
+
+/// Where an issuer's keys are: `url` or `file`; with neither, where its metadata say.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[derive(Default)]

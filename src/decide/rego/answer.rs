@@ -7,6 +7,9 @@ use serde_json::Map;
 
 use crate::decide::conditions::is_pointer;
 use crate::decide::rego::Failure;
+use crate::refusal::Challenge;
+
+mod challenge;
 
 /// The contract's keys, read.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -15,6 +18,8 @@ pub(in crate::decide) struct Answer {
     pub(in crate::decide) allow: bool,
     /// `deny`: code and message, sorted.
     pub(in crate::decide) deny: Vec<(Option<String>, String)>,
+    /// What would lift every denial, where each says so.
+    pub(in crate::decide) challenge: Option<Challenge>,
     /// `rules`, sorted.
     pub(in crate::decide) rules: Vec<Arc<str>>,
     /// `constraints`: argument and schema.
@@ -55,7 +60,10 @@ impl Answer {
         let Value::String(key) = key else { return Ok(()) };
         match &**key {
             "allow" => self.allow = boolean(value)?,
-            "deny" => self.deny = denials(value)?,
+            "deny" => {
+                self.deny = denials(value)?;
+                self.challenge = challenge::of(&elements("deny", value)?)?;
+            }
             "rules" => self.rules = texts("rules", value)?,
             "constraints" => self.constraints = object("constraints", value)?.into_iter().collect(),
             "redact" => self.redact = pointers(value)?,
@@ -104,7 +112,7 @@ fn denials(value: &Value) -> Result<Vec<(Option<String>, String)>, Failure> {
     for element in elements("deny", value)? {
         match denial(element) {
             Some(denial) => denials.push(denial),
-            None => return wrong("deny", "must hold texts, or objects {code, message}"),
+            None => return wrong("deny", "must hold texts, or objects {code, message, challenge}"),
         }
     }
     denials.sort_by(|a, b| (&a.1, &a.0).cmp(&(&b.1, &b.0)));

@@ -66,6 +66,8 @@ fn authentication(authentication: &Authentication, circumstances: &Circumstances
         ("issuer", authentication.issuer.as_deref().map(text)),
         ("scopes", (!authentication.scopes.is_empty()).then(|| texts(&authentication.scopes))),
         ("age_seconds", age),
+        ("acr", authentication.acr.as_deref().map(text)),
+        ("amr", (!authentication.amr.is_empty()).then(|| texts(&authentication.amr))),
     ])
 }
 
@@ -137,7 +139,7 @@ fn text(text: &str) -> Value {
 /// refuses everybody, and its author should hear so before it serves.
 pub(super) fn minimal() -> Vec<Value> {
     const REST: &str = r#""caller":{"tenant":"t","user":"u","agent":"a","roles":["r"],"groups":[],"attributes":{},
-        "authentication":{"kind":"jwt","issuer":"i","scopes":["s"],"age_seconds":1}},
+        "authentication":{"kind":"jwt","issuer":"i","scopes":["s"],"age_seconds":1,"acr":"a","amr":["m"]}},
         "server":{"name":"s","tags":[]},
         "request":{"id":"0190a2b4-0000-7000-8000-000000000000","time":"2026-01-01T00:00:00Z","source_ip":"127.0.0.1",
         "protocol":"2025-11-25","client":{"name":"c","version":"1","verified":false}}"#;

@@ -23,7 +23,7 @@ fn the_read_set_is_what_the_policy_names_and_everything_below_what_it_cannot_tel
         reads("f(o) := o.name\nallow if f(input.prompt) == object.get(input.caller, \"user\", \"\")"),
         [field(Field::User), field(Field::PromptName)]
     );
-    assert_eq!(reads("allow if { x := input; x.method }").len(), 37);
+    assert_eq!(reads("allow if { x := input; x.method }").len(), 39);
 }
 
 #[test]

@@ -35,16 +35,16 @@ pub(in crate::identify) enum Bound {
     Free,
     /// To the client certificate with this SHA-256 (RFC 8705 section 3.1).
     Certificate([u8; 32]),
+    /// To the key with this SHA-256 thumbprint (RFC 9449 section 6.1).
+    Key([u8; 32]),
 }
 
 /// Reads the claims for `issuer` at the time `now`.
 pub(in crate::identify) fn bearer(
-    header: &Header,
     claims: &Value,
     issuer: &Issuer,
     now: Timestamp,
 ) -> Result<Bearer, BadProof> {
-    access_token(header, claims, issuer.require_at_jwt)?;
     audience(claims.get("aud"), &issuer.audiences)?;
     let left = lifetime(claims, issuer.leeway, now)?;
     let bound = confirmation(claims.get("cnf"))?;
@@ -57,12 +57,21 @@ pub(in crate::identify) fn bearer(
         issuer: Some(Arc::from(issuer.issuer.as_str())),
         scopes,
         at: authenticated_at(claims)?,
+        acr: text(claims.get("acr"))?.map(Arc::from),
+        amr: texts(claims.get("amr"))?,
     };
+    if issuer.sender_constrained && bound == Bound::Free {
+        return Err(BadProof::Unbound);
+    }
     Ok(Bearer { caller: Arc::new(caller(claims, issuer, authentication)?), left, bound })
 }
 
 /// An ID token, a logout token or another gate's statement is not an access token, whoever signed it.
-fn access_token(header: &Header, claims: &Value, required: bool) -> Result<(), BadProof> {
+pub(in crate::identify) fn access_token(
+    header: &Header,
+    claims: &Value,
+    required: bool,
+) -> Result<(), BadProof> {
     let is = |name: &str| header.typ.as_deref().is_some_and(|typ| typ.eq_ignore_ascii_case(name));
     let typed = is("at+jwt") || is("application/at+jwt");
     let plain = header.typ.is_none() || is("JWT");
@@ -120,17 +129,19 @@ fn authenticated_at(claims: &Value) -> Result<Option<SystemTime>, BadProof> {
     SystemTime::UNIX_EPOCH.checked_add(since).map(Some).ok_or(BadProof::Claim)
 }
 
-/// A token that is bound to a key is good only with a proof of that key; the one that the gate can check is the client
-/// certificate. With `jkt` (DPoP), or anything unknown, it is refused.
+/// A token that is bound to a key is good only with a proof of that key; those that the gate can check are the client
+/// certificate and DPoP. With both, or anything unknown, it is refused.
 fn confirmation(claim: Option<&Value>) -> Result<Bound, BadProof> {
     let Some(claim) = claim else { return Ok(Bound::Free) };
-    let members = claim.as_object().ok_or(BadProof::Bound)?;
-    let thumbprint = members.get("x5t#S256").and_then(Value::as_str).ok_or(BadProof::Bound)?;
-    if members.len() != 1 {
-        return Err(BadProof::Bound);
+    let mut members = claim.as_object().ok_or(BadProof::Bound)?.iter();
+    let (Some((name, value)), None) = (members.next(), members.next()) else { return Err(BadProof::Bound) };
+    let digest = value.as_str().and_then(|text| URL_SAFE_NO_PAD.decode(text).ok());
+    let digest = digest.and_then(|digest| digest.try_into().ok()).ok_or(BadProof::Bound)?;
+    match name.as_str() {
+        "x5t#S256" => Ok(Bound::Certificate(digest)),
+        "jkt" => Ok(Bound::Key(digest)),
+        _ => Err(BadProof::Bound),
     }
-    let digest = URL_SAFE_NO_PAD.decode(thumbprint).map_err(|_| BadProof::Bound)?;
-    digest.try_into().map(Bound::Certificate).map_err(|_| BadProof::Bound)
 }
 
 /// `scope` (RFC 8693 section 4.2) and `scp`, as some providers write it.

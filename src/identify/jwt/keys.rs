@@ -80,7 +80,8 @@ impl KeySet {
     }
 }
 
-fn verifying(key: &Value) -> Option<VerifyingKey> {
+/// A key of a document, with the one algorithm that it is for; `None`: it can check no signature.
+pub(in crate::identify) fn verifying(key: &Value) -> Option<VerifyingKey> {
     let jwk: Jwk = serde_json::from_value(key.clone()).ok()?;
     if jwk.common.public_key_use.as_ref().is_some_and(|purpose| *purpose != PublicKeyUse::Signature) {
         return None;

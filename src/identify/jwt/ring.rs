@@ -79,6 +79,9 @@ impl KeyRing {
             KeySource::Url { url, refresh, max_stale } => {
                 (Document::at_url(url)?, (*refresh).max(LOOK), Some(*max_stale))
             }
+            KeySource::Discovered { refresh, max_stale } => {
+                (Document::of_issuer(issuer)?, (*refresh).max(LOOK), Some(*max_stale))
+            }
             KeySource::File(path) => {
                 held = held.with(&read_file(path)?, clock.tick())?;
                 (Document::in_file(path), LOOK, None)

@@ -77,6 +77,8 @@ pub(in crate::identify) fn identity(keys: KeySource) -> Identity {
         leeway: Duration::from_secs(30),
         require_at_jwt: true,
         scopes: vec!["mcp".into()],
+        introspection: None,
+        sender_constrained: false,
     };
     Identity { issuers: vec![issuer], ..no_identity() }
 }

@@ -3,6 +3,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::decode::request_id_for_test;
 use crate::name::{ServerName, ToolName};
+use crate::refusal::Challenge;
 use crate::refusal::Limit;
 use crate::respond::Body;
 
@@ -39,6 +40,12 @@ fn each_refusal_has_the_status_and_the_code_that_the_table_of_answers_promises()
         (Refusal::UnknownUrl, (404, -31404), (404, -31404)),
         (Refusal::NotAuthenticated, (401, -31401), (401, -31401)),
         (Refusal::BadCredential("expired"), (401, -31401), (401, -31401)),
+        (Refusal::BadDpopProof("old"), (401, -31401), (401, -31401)),
+        (
+            Refusal::StepUp { challenge: Challenge::default(), message: String::new() },
+            (401, -31401),
+            (401, -31401),
+        ),
         (Refusal::InsufficientScope { scopes: vec![] }, (403, -31403), (403, -31403)),
         (Refusal::ForeignOrigin, (403, -31403), (403, -31403)),
         (Refusal::ForeignHost, (403, -31403), (403, -31403)),
