@@ -8,7 +8,7 @@ package mcp.authz
 
 deny contains {"message": "this needs a second factor", "challenge": {"acr_values": ["mfa"], "max_age": 300}} if {
 	input.phase == "call"
-	input.server.name == "up"
+	input.tool.name == "safe"
 	not input.caller.authentication.acr == "mfa"
 }
 "#;
