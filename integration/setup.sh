@@ -1,6 +1,6 @@
 #!/bin/sh
-# Brings what the tests talk with: the official MCP SDKs (npm and Python), git with ssh-keygen, chromium, an
-# OpenTelemetry collector, and cargo-deny. Every version is pinned.
+# Brings what the tests talk with: the official MCP SDKs (npm and Python), git with ssh-keygen, Redis,
+# chromium, an OpenTelemetry collector, and cargo-deny. Every version is pinned.
 # Quick when nothing changed: each part is skipped while the stamp beside it still names the same versions.
 set -eu
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
@@ -57,6 +57,13 @@ signing() {
     need git "install it" && need ssh-keygen "install openssh-client"
 }
 
+redis() {
+    command -v redis-server >/dev/null && command -v redis-cli >/dev/null && return
+    echo "setup: redis" >&2
+    apt-get update -qq >&2 && apt-get install --yes --no-install-recommends -qq redis-server redis-tools >&2 && return
+    need redis-server "install Redis 6.2 or later" && need redis-cli "install it with Redis"
+}
+
 browser() {
     command -v chromium >/dev/null && return
     echo "setup: chromium" >&2
@@ -73,11 +80,12 @@ cargo_deny() {
 
 for part in "${@:-all}"; do
     case $part in
-    all) signing && browser && node_packages && python_packages && cargo_deny ;;
+    all) signing && redis && browser && node_packages && python_packages && cargo_deny ;;
     sdks) node_packages && python_packages ;;
     signing) signing ;;
+    redis) redis ;;
     browser) browser ;;
     deny) cargo_deny ;;
-    *) echo "usage: setup.sh [all | sdks | signing | browser | deny]" >&2 && exit 2 ;;
+    *) echo "usage: setup.sh [all | sdks | signing | redis | browser | deny]" >&2 && exit 2 ;;
     esac
 done

@@ -26,6 +26,7 @@ mod report;
 mod schema;
 mod show;
 mod source;
+mod store;
 mod structure;
 mod upstream;
 mod yaml;
@@ -39,6 +40,7 @@ pub use delivery::{BundleSource, Delivery, GitLogin, GitReference, GitSource, Si
 pub use fill::{Env, ProcessEnv};
 pub use problem::{BadConfig, Finding, Warning};
 pub use schema::schema;
+pub use store::{HostPort, Redis, Topology};
 pub use upstream::{Account, Credential, PinMode, SecretSource, Server, Timeouts, ToolRule, UpstreamTls};
 
 /// Everything that a gate is built from.
@@ -283,6 +285,8 @@ pub struct State {
     pub sealing_key: SealingKey,
     /// Keys that wrapped before it. They unwrap what has not been wrapped again yet.
     pub retired_sealing_keys: Vec<SealingKey>,
+    /// The shared store; `None`: the embedded one, in the directory.
+    pub redis: Option<Arc<Redis>>,
 }
 
 impl State {

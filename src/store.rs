@@ -7,10 +7,31 @@
 
 pub mod file;
 pub mod lock;
+pub mod redis;
 
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+
+use crate::config::State;
+use crate::store::file::FileStore;
+use crate::store::redis::RedisStore;
+
+/// The file of the embedded store in the state directory.
+const FILE: &str = "portcullis.redb";
+
+/// The store that the configuration names. An embedded one is taken: no other process has it meanwhile.
+///
+/// # Errors
+/// It cannot be opened, or not be reached.
+pub async fn open(state: &State) -> Result<Arc<dyn Store>, StoreError> {
+    match &state.redis {
+        None => Ok(Arc::new(FileStore::open(state.directory.join(FILE))?)),
+        Some(redis) => Ok(Arc::new(RedisStore::open(Arc::clone(redis)).await?)),
+    }
+}
 
 /// The tables. Each is a space of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -179,4 +200,15 @@ pub trait Store: Send + Sync + std::fmt::Debug {
         after: Option<&[u8]>,
         limit: usize,
     ) -> Result<Vec<(Vec<u8>, Stored)>, StoreError>;
+
+    /// The entries of a table that will vanish, and after how long.
+    async fn vanishing(&self, table: Table) -> Result<HashMap<Vec<u8>, Duration>, StoreError>;
+
+    /// Whether it can be asked now; the reason where not, for the operator.
+    ///
+    /// # Errors
+    /// What a question would be answered with.
+    fn health(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
 }

@@ -15,6 +15,7 @@ pub mod issuer;
 pub mod mcp;
 pub mod process;
 pub mod raw;
+pub mod redis;
 pub mod reply;
 pub mod sdk;
 pub mod upstream;

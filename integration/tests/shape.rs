@@ -37,12 +37,13 @@ const MAY_NAME: [(&str, &str); 25] = [
 ];
 
 /// Where each of these crates may be used.
-const LIVES_IN: [(&str, &str); 6] = [
+const LIVES_IN: [(&str, &str); 7] = [
     ("pingora", "listen forward admin cli"),
     ("regorus", "decide cli"),
     ("saphyr", "config decide"),
     ("clap", "cli main"),
     ("redb", "store"),
+    ("redis", "store"),
     ("axum", "admin cli demo"),
 ];
 

@@ -12,6 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::Fsync;
 use super::problem::Misfit;
+use super::store::StoreUrl;
 use crate::name::{AgentId, BadName, TenantId, UserId};
 
 /// A URL as it is written, and what it is.
@@ -124,6 +125,9 @@ leaves! {
     Host(String), "host", host, String::clone, "write a host such as `gate.example` or `gate.example:8443`";
     /// An origin of a browser (RFC 6454).
     Origin(String), "origin", origin, String::clone, "write scheme and host, such as `https://app.example`";
+    /// The URL of a Redis or Valkey.
+    StoreAt(StoreUrl), "store-url", StoreUrl::parse, StoreUrl::masked,
+        "write one such as `redis://host:6379/0`, `redis+sentinel://host:26379,host:26379/name` or `redis+cluster://host:6379`";
     /// An operation of a tool.
     Operation(String), "operation", operation, String::clone,
         "write list, get, create, update, delete, or the server's own verb";

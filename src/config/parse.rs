@@ -6,13 +6,10 @@ use std::time::Duration;
 use super::leaf::FilePath;
 use super::problem::At;
 use super::raw::{
-    Raw, RawAskFirst, RawAudit, RawPinMode, RawPinnable, RawPins, RawPolicies, RawPolicyLimits,
-    RawSealingKey, RawState, RawTelemetry,
+    Raw, RawAskFirst, RawAudit, RawPinMode, RawPinnable, RawPins, RawPolicies, RawPolicyLimits, RawTelemetry,
 };
 use super::report::Report;
-use super::{
-    Audit, Config, Delivery, PinMode, Pinnable, Pinning, Policy, SealingKey, State, Telemetry, TransitKey,
-};
+use super::{Audit, Config, Delivery, PinMode, Pinnable, Pinning, Policy, State, Telemetry};
 use crate::name::ToolName;
 
 mod accounts;
@@ -23,12 +20,13 @@ mod listen;
 mod pem;
 mod rates;
 mod servers;
+mod state;
 mod vouch;
 
 /// The meaning of `raw`; `None` where it has none, and then `report` says why.
 pub(super) fn config(mut raw: Raw, report: &mut Report<'_>) -> Option<Config> {
     let root = At::default();
-    let state = state(raw.state, report);
+    let state = state::state(raw.state, report);
     let admin = listen::admin(&raw.admin, &raw.listen, report);
     let identity = identity::identity(raw.identity, &raw.listen, &state, report);
     let vouch = vouch::vouch(&raw.vouch, raw.public_url.as_ref(), &raw.listen, report);
@@ -166,56 +164,6 @@ fn audit(raw: &RawAudit, state: &State, report: &mut Report<'_>) -> Audit {
         report.error(&at.key("directory"), what, "name a directory; it is made when missing");
     }
     Audit { directory, fsync: raw.fsync.0, segment_bytes: raw.segment_bytes.0, timeout: raw.timeout.0 }
-}
-
-fn state(raw: RawState, report: &mut Report<'_>) -> State {
-    let at = At::default().key("state");
-    let directory = report.path(&raw.directory.0);
-    if directory.exists() && !directory.is_dir() {
-        let what = format!("`{}` is not a directory", directory.display());
-        report.error(&at.key("directory"), what, "name a directory; it is made when missing");
-    }
-    let current = match raw.sealing_key {
-        None => SealingKey::File(directory.join("seal.key")),
-        Some(key) => sealing_key(key, &at.key("sealing_key"), report),
-    };
-    if let SealingKey::File(file) = &current {
-        super::keys::check(file, &directory, &at.key("sealing_key").key("file"), report);
-    }
-    let retired = raw.retired_sealing_keys.into_iter().enumerate();
-    let retired_sealing_keys =
-        retired.map(|(index, key)| sealing_key(key, &at.key("retired_sealing_keys").item(index), report));
-    let retired_sealing_keys = retired_sealing_keys.collect();
-    State { directory, sealing_key: current, retired_sealing_keys }
-}
-
-fn sealing_key(raw: RawSealingKey, at: &At, report: &mut Report<'_>) -> SealingKey {
-    match raw {
-        RawSealingKey::File(file) => SealingKey::File(report.path(&file.0)),
-        RawSealingKey::Command(command) => {
-            if command.first().is_none_or(|program| program.trim().is_empty()) {
-                report.error(&at.key("command"), "names no program", "give the program, then its arguments");
-            }
-            SealingKey::Command(command)
-        }
-        RawSealingKey::Transit(raw) => {
-            let at = at.key("transit");
-            if raw.url.0.uri.scheme_str() == Some("http") && !servers::is_loopback(&raw.url.0.uri) {
-                let what = "is cleartext to another machine, and the keys would be seen on the way";
-                report.error(&at.key("url"), what, "write https://");
-            }
-            let authorities = raw.authorities.map(|file| report.path(&file.0));
-            if let Some(file) = &authorities {
-                pem::authorities(file, &at.key("authorities"), report);
-            }
-            SealingKey::Transit(TransitKey {
-                url: raw.url.0.text.trim_end_matches('/').to_owned(),
-                key: raw.key.0,
-                token: report.path(&raw.token.0),
-                authorities,
-            })
-        }
-    }
 }
 
 fn telemetry(raw: &RawTelemetry, report: &mut Report<'_>) -> Telemetry {

@@ -11,19 +11,21 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Fsync;
-use super::leaf::{Address, FilePath, Header, Host, HttpUrl, Origin, Size, Span, Sync, Word};
+use super::leaf::{Address, FilePath, Header, Host, HttpUrl, Origin, Size, Span, Sync};
 
 mod candidate;
 mod delivery;
 mod identity;
 mod pins;
 mod servers;
+mod state;
 
 pub(crate) use candidate::*;
 pub(crate) use delivery::*;
 pub(crate) use identity::*;
 pub(crate) use pins::*;
 pub(crate) use servers::*;
+pub(crate) use state::*;
 
 /// The configuration of a Portcullis gate. Relative paths are relative to this file. In every text, `${VAR}` and
 /// `${VAR:-default}` take an environment variable, and a text `file:PATH` takes the content of a file.
@@ -392,52 +394,6 @@ impl Default for RawAudit {
             timeout: seconds(2),
         }
     }
-}
-
-/// Where state is kept.
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct RawState {
-    /// The directory of the embedded store, the gate's own keys and the admin token.
-    pub(crate) directory: FilePath,
-    /// The key that seals credentials. Default: `seal.key` in the state directory, made when missing.
-    pub(crate) sealing_key: Option<RawSealingKey>,
-    /// Sealing keys that were there before. They open what `portcullis vault rekey` has not wrapped again yet.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(crate) retired_sealing_keys: Vec<RawSealingKey>,
-}
-
-impl Default for RawState {
-    fn default() -> Self {
-        Self { directory: FilePath("state".into()), sealing_key: None, retired_sealing_keys: Vec::new() }
-    }
-}
-
-/// Where a sealing key comes from: 32 bytes, in base64 or hex; or the service that it stays in.
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum RawSealingKey {
-    /// A file.
-    File(FilePath),
-    /// The standard output of a command, as of a KMS client.
-    Command(#[schemars(length(min = 1))] Vec<String>),
-    /// A key of the transit engine of HashiCorp Vault or OpenBao, which never leaves it.
-    Transit(RawTransitKey),
-}
-
-/// A key of a transit engine.
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct RawTransitKey {
-    /// The engine's URL with its mount, such as `https://vault.example:8200/v1/transit`.
-    pub(crate) url: HttpUrl,
-    /// The key's name.
-    pub(crate) key: Word,
-    /// The file with the token, read at each request, so that an agent can renew it.
-    pub(crate) token: FilePath,
-    /// Authorities instead of the system's, in PEM.
-    #[serde(default)]
-    pub(crate) authorities: Option<FilePath>,
 }
 
 /// Logs and traces.

@@ -9,11 +9,12 @@ use serde_json::{Map, Value, json};
 use super::leaf::Size;
 use super::{
     Account, ApiKey, Candidate, CertificateRule, Config, Credential, Fsync, Identity, Issuer, KeySource,
-    Limits, Listen, Listener, Pinning, Rate, Rates, SealingKey, SecretSource, Server, Signature, Static,
-    Tenancy,
+    Limits, Listen, Listener, Pinning, Rate, Rates, SecretSource, Server, Signature, Static, Tenancy,
+    UpstreamTls,
 };
 
 mod delivery;
+mod state;
 
 impl Config {
     /// Everything that the gate works with, defaults included, for `/config` and `portcullis config show`. A secret is
@@ -48,11 +49,7 @@ impl Config {
                 "segment_bytes": Size::show(self.audit.segment_bytes),
                 "timeout": span(self.audit.timeout),
             },
-            "state": {
-                "directory": self.state.directory,
-                "sealing_key": sealing_key(&self.state.sealing_key),
-                "retired_sealing_keys": some(self.state.retired_sealing_keys.iter().map(sealing_key).collect()),
-            },
+            "state": state::state(&self.state),
             "telemetry": {
                 "otlp": self.telemetry.otlp,
                 "sample": self.telemetry.otlp.as_ref().map(|_| self.telemetry.sample),
@@ -190,19 +187,13 @@ fn server(it: &Arc<Server>, pins: Option<&Pinning>) -> Value {
     let tools = it.tools.iter().map(
         |rule| json!({"name": rule.pattern.glob().glob(), "operation": rule.operation, "tags": rule.tags}),
     );
-    let client = it.tls.client.as_ref();
-    let tls = json!({
-        "authorities": it.tls.authorities,
-        "certificate": client.map(|(certificate, _)| certificate),
-        "key": client.map(|(_, key)| key),
-    });
     json!({
         "url": it.url.to_string(),
         "tags": it.tags,
         "trust": if it.trust_annotations { "annotations" } else { "nothing" },
         "http2": it.http2,
         "tools": some(tools.collect()),
-        "tls": (it.url.scheme_str() == Some("https")).then_some(tls),
+        "tls": (it.url.scheme_str() == Some("https")).then(|| tls(&it.tls)),
         "timeouts": {
             "connect": span(it.timeouts.connect),
             "read": span(it.timeouts.read),
@@ -211,6 +202,15 @@ fn server(it: &Arc<Server>, pins: Option<&Pinning>) -> Value {
         },
         "vouch_roles": it.vouch_roles,
         "pins": pins.map(|_| it.pins.as_str()),
+    })
+}
+
+fn tls(it: &UpstreamTls) -> Value {
+    let client = it.client.as_ref();
+    json!({
+        "authorities": it.authorities,
+        "certificate": client.map(|(certificate, _)| certificate),
+        "key": client.map(|(_, key)| key),
     })
 }
 
@@ -278,23 +278,6 @@ fn rates(it: &Rates) -> Value {
 
 fn rate(it: &Rate) -> Value {
     json!({"requests": it.requests, "per": span(it.per), "burst": it.burst})
-}
-
-/// The arguments may hold a secret: only the program is shown.
-fn sealing_key(it: &SealingKey) -> Value {
-    match it {
-        SealingKey::File(file) => json!({"file": file}),
-        SealingKey::Command(command) => {
-            let arguments = command.iter().skip(1).map(|_| "…");
-            json!({"command": command.iter().take(1).map(String::as_str).chain(arguments).collect::<Vec<_>>()})
-        }
-        SealingKey::Transit(it) => json!({"transit": {
-            "url": it.url,
-            "key": it.key,
-            "token": it.token,
-            "authorities": it.authorities,
-        }}),
-    }
 }
 
 fn signature(it: Signature) -> &'static str {

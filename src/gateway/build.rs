@@ -27,7 +27,6 @@ use crate::record::metrics::{Held, Lasting, Metrics};
 use crate::record::trace::Sampler;
 use crate::record::{Record, RecordError};
 use crate::refusal::Refusal;
-use crate::store::file::FileStore;
 use crate::store::{Store, StoreError};
 use crate::vouch::{VouchError, Voucher};
 
@@ -124,7 +123,7 @@ impl Shared {
     /// Whatever cannot be opened.
     pub async fn open(config: &Config) -> Result<Arc<Self>, BuildError> {
         let directory = &config.state.directory;
-        let store: Arc<dyn Store> = Arc::new(FileStore::open(directory.join("portcullis.redb"))?);
+        let store = crate::store::open(&config.state).await?;
         let standing = Standing::read(store.as_ref()).await?;
         let govern = Govern::default();
         spending::restore(store.as_ref(), &govern).await?;

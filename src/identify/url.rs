@@ -14,7 +14,6 @@ mod record;
 mod tests;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use base64::Engine;
@@ -33,12 +32,10 @@ use crate::identify::{Authentication, Caller, Proof, Scope};
 use crate::name::{ServerName, TenantId, UrlId};
 use crate::refusal::Refusal;
 use crate::secret::{Key, Secret};
-use crate::store::{Store, StoreError, Table};
+use crate::store::{Store, StoreError, Stored, Table};
 
-/// Found records that are remembered.
-const REMEMBERED: usize = 20_000;
-/// For how long: a URL that another gate revoked works here no longer than this.
-const REMEMBER: Duration = Duration::from_secs(1);
+/// Found records that are kept parsed. The store is asked each time whether they are still the ones.
+const PARSED: usize = 100_000;
 /// Of the token, for lists.
 const SHOWN: usize = 6;
 
@@ -97,9 +94,8 @@ pub struct ScopedUrls {
     store: Arc<dyn Store>,
     key: Hmac<Sha256>,
     second_factor: bool,
-    remembered: Cache<[u8; 32], Remembered>,
-    /// Counts up with every revocation here: what was read before no longer counts.
-    revocations: AtomicU64,
+    /// By digest, with the version that was parsed.
+    parsed: Cache<[u8; 32], (u64, Arc<Live>)>,
     decoy: Vec<u8>,
     clock: Clock,
 }
@@ -111,13 +107,6 @@ pub(in crate::identify) struct Live {
     pub(in crate::identify) caller: Arc<Caller>,
     pub(in crate::identify) needs_second_factor: bool,
     record: UrlRecord,
-}
-
-#[derive(Debug, Clone)]
-struct Remembered {
-    live: Arc<Live>,
-    until: Duration,
-    revocations: u64,
 }
 
 impl ScopedUrls {
@@ -143,8 +132,7 @@ impl ScopedUrls {
             store,
             key,
             second_factor,
-            remembered: Cache::new(REMEMBERED),
-            revocations: AtomicU64::new(0),
+            parsed: Cache::new(PARSED),
             decoy: decoy.ok_or(Refusal::Internal)?,
             clock,
         })
@@ -168,9 +156,17 @@ impl ScopedUrls {
         let token = Secret::new(random::<32>()?);
         let prefix = token.expose().chars().take(SHOWN).collect();
         let id = UrlId::parse(&format!("su_{}", random::<12>()?)).map_err(|_| UrlProblem::NoRandom)?;
+        let end = new.expires_at;
         let record = UrlRecord::new(id, prefix, now, new);
         let value = serde_json::to_vec(&record).map_err(|error| StoreError::Failed(error.to_string()))?;
-        self.store.put(Table::Urls, &self.digest(token.expose()), &value, Some(0)).await?;
+        let digest = self.digest(token.expose());
+        match end.map(|end| end.duration_since(now)) {
+            None => self.store.put(Table::Urls, &digest, &value, Some(0)).await?,
+            Some(left) => {
+                let life = Duration::try_from(left).unwrap_or_default();
+                self.store.put_for(Table::Urls, &digest, &value, Some(0), life).await?
+            }
+        };
         Ok((record, token))
     }
 
@@ -192,7 +188,8 @@ impl ScopedUrls {
         Ok(records)
     }
 
-    /// Takes a URL back; true if there was one. It works no more on this gate from now on, and on others after a second.
+    /// Takes a URL back; true if there was one. It works no more on this gate from now on, and on others as soon as their
+    /// store says so: in much less than a second.
     ///
     /// # Errors
     /// Where the store fails: then the URL may still work.
@@ -201,9 +198,7 @@ impl ScopedUrls {
         let Some((digest, _)) = all.into_iter().find(|(_, record)| record.id == *id) else {
             return Ok(false);
         };
-        let was_there = self.store.remove(Table::Urls, &digest).await?;
-        self.revocations.fetch_add(1, Ordering::AcqRel);
-        Ok(was_there)
+        self.store.remove(Table::Urls, &digest).await
     }
 
     /// The record of a token.
@@ -217,33 +212,26 @@ impl ScopedUrls {
 
     pub(in crate::identify) async fn live(&self, token: &str) -> Result<Arc<Live>, Refusal> {
         let digest = self.digest(token);
-        // Before the store is read: what is read while something is being revoked must not be remembered as later than that.
-        let revocations = self.revocations.load(Ordering::Acquire);
-        if let Some(live) = self.remembered(&digest, revocations) {
+        let stored = self.store.get(Table::Urls, &digest).await.map_err(unavailable)?;
+        if let Some(live) = stored.as_ref().and_then(|stored| self.parsed(&digest, stored.version)) {
             return Ok(live);
         }
-        let stored = self.store.get(Table::Urls, &digest).await.map_err(unavailable)?;
         let record = UrlRecord::read(stored.as_ref().map_or(&self.decoy, |stored| &stored.value));
-        if stored.is_none() {
-            return Err(Refusal::UnknownUrl);
-        }
+        let Some(Stored { version, .. }) = stored else { return Err(Refusal::UnknownUrl) };
         let record = record.map_err(unavailable)?;
         if record.has_ended(self.clock.now()) {
             self.forget(digest.to_vec());
             return Err(Refusal::UnknownUrl);
         }
         let live = Arc::new(self.ready(record));
-        let until = self.clock.tick() + REMEMBER;
-        self.remembered.insert(digest, Remembered { live: Arc::clone(&live), until, revocations });
+        self.parsed.insert(digest, (version, Arc::clone(&live)));
         Ok(live)
     }
 
-    fn remembered(&self, digest: &[u8; 32], revocations: u64) -> Option<Arc<Live>> {
-        let kept = self.remembered.get(digest)?;
-        let counts = kept.revocations == revocations
-            && self.clock.tick() < kept.until
-            && !kept.live.record.has_ended(self.clock.now());
-        counts.then_some(kept.live)
+    /// The record of that very version, where it was parsed before and has not ended.
+    fn parsed(&self, digest: &[u8; 32], version: u64) -> Option<Arc<Live>> {
+        let (parsed, live) = self.parsed.get(digest)?;
+        (parsed == version && !live.record.has_ended(self.clock.now())).then_some(live)
     }
 
     fn ready(&self, record: UrlRecord) -> Live {

@@ -14,11 +14,7 @@ use crate::credential::{Vault, VaultError};
 use crate::gateway::{Gate, Gateway, Survey};
 use crate::identify::url::{NewUrl as Wanted, ScopedUrls, UrlProblem, UrlRecord};
 use crate::name::{AgentId, BadName, ServerName, TenantId, UrlId, UserId};
-use crate::store::file::FileStore;
-use crate::store::{Store, StoreError};
-
-/// The file of the embedded store in the state directory.
-const STORE: &str = "portcullis.redb";
+use crate::store;
 
 /// Scoped URLs.
 pub enum UrlDesk {
@@ -37,13 +33,13 @@ pub enum SecretDesk {
 }
 
 impl UrlDesk {
-    /// The desk of a gate that does not run. Opening takes its store, so that it cannot start meanwhile.
+    /// The desk of a gate that does not run. An embedded store is taken, so that it cannot start meanwhile.
     ///
     /// # Errors
     /// The store cannot be opened, or the gate's key cannot be used.
-    pub fn open(config: Config) -> Result<Self, UrlError> {
+    pub async fn open(config: Config) -> Result<Self, UrlError> {
         let failed = |why: String| UrlError::Failed(why);
-        let store = store(&config).map_err(|error| failed(error.to_string()))?;
+        let store = store::open(&config.state).await.map_err(|error| failed(error.to_string()))?;
         let urls = ScopedUrls::new(store, &config.identity.gate_key, config.identity.second_factor);
         let urls = urls.map_err(|_| failed("the gate key cannot be used".to_owned()))?;
         Ok(Self::Store(Arc::new(config), Arc::new(urls)))
@@ -82,13 +78,13 @@ impl UrlDesk {
 }
 
 impl SecretDesk {
-    /// The desk of a gate that does not run. Opening takes its store, so that it cannot start meanwhile.
+    /// The desk of a gate that does not run. An embedded store is taken, so that it cannot start meanwhile.
     ///
     /// # Errors
     /// The store or the sealing key cannot be opened, or an account cannot work as it is configured.
     pub async fn open(config: &Config) -> Result<Self, SecretError> {
         let failed = |why: String| SecretError::Failed(why);
-        let store = store(config).map_err(|error| failed(error.to_string()))?;
+        let store = store::open(&config.state).await.map_err(|error| failed(error.to_string()))?;
         let sealer = Sealer::open(&config.state, Arc::clone(&store)).await;
         let sealer = sealer.map_err(|error| failed(error.to_string()))?;
         let vault = Vault::new(config, store, Arc::new(sealer));
@@ -97,14 +93,6 @@ impl SecretDesk {
         })?;
         Ok(Self::Store(vault))
     }
-}
-
-/// The store of a gate that does not run. Opening takes it, so that the gate cannot start meanwhile.
-///
-/// # Errors
-/// It cannot be opened.
-pub fn store(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
-    Ok(Arc::new(FileStore::open(config.state.directory.join(STORE))?))
 }
 
 #[async_trait]

@@ -75,6 +75,9 @@ fn reasons(gate: &Gate, drain: &Drain) -> Vec<Reason> {
     if let Err(why) = shared.record().health() {
         reasons.push(Reason { what: "audit", why });
     }
+    if let Err(why) = shared.store().health() {
+        reasons.push(Reason { what: "store", why: why.to_string() });
+    }
     if !shared.voucher().is_ready() {
         reasons.push(Reason {
             what: "vouch",

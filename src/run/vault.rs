@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::admin::{DataKeys, VaultFailed};
 use crate::config::Config;
 use crate::credential::seal::{SealError, Sealer};
-use crate::run::desk;
+use crate::store;
 
 /// Data keys.
 pub struct VaultDesk(Arc<Sealer>);
@@ -26,7 +26,7 @@ impl VaultDesk {
     /// # Errors
     /// The store or the sealing key cannot be opened.
     pub async fn open(config: &Config) -> Result<Self, VaultFailed> {
-        let store = desk::store(config).map_err(|error| VaultFailed(error.to_string()))?;
+        let store = store::open(&config.state).await.map_err(|error| VaultFailed(error.to_string()))?;
         let sealer = Sealer::open(&config.state, store).await;
         sealer.map(|sealer| Self(Arc::new(sealer))).map_err(|error| VaultFailed(error.to_string()))
     }

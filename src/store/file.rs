@@ -12,13 +12,17 @@ mod schema;
 mod tests;
 mod write;
 
+use std::collections::HashMap;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
-use redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, TableDefinition, TableError};
+use redb::{
+    Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable as _, TableDefinition,
+    TableError,
+};
 
 use crate::store::file::entry::Entry;
 use crate::store::file::write::Write;
@@ -154,6 +158,23 @@ impl Store for FileStore {
     ) -> Result<Vec<(Vec<u8>, Stored)>, StoreError> {
         let (prefix, after) = (prefix.to_vec(), after.map(<[u8]>::to_vec));
         self.blocking(move |database, now| page(database, now, table, &prefix, after.as_deref(), limit)).await
+    }
+
+    async fn vanishing(&self, table: Table) -> Result<HashMap<Vec<u8>, Duration>, StoreError> {
+        self.blocking(move |database, now| {
+            let read = database.begin_read().map_err(broken)?;
+            let mut lives = HashMap::new();
+            let Some(entries) = opened(&read, table)? else { return Ok(lives) };
+            for found in entries.iter().map_err(broken)? {
+                let (key, value) = found.map_err(broken)?;
+                let entry = Entry::read(value.value())?;
+                if entry.vanishes_at > now {
+                    lives.insert(key.value().to_vec(), Duration::from_micros(entry.vanishes_at - now));
+                }
+            }
+            Ok(lives)
+        })
+        .await
     }
 }
 

@@ -10,8 +10,9 @@ use super::super::{ConfigFile, Console, Exit, Failure};
 use crate::config::Config;
 use crate::decide::Decide;
 use crate::gateway::Standing;
-use crate::run::desk;
+
 use crate::run::rollout::rolled_back;
+use crate::store;
 
 /// For whom the candidate decides.
 #[derive(Debug, Args)]
@@ -87,8 +88,8 @@ impl Rollback {
 fn in_store(config: &Config) -> Result<(), Failure> {
     let failed = |error: crate::store::StoreError| Failure::new(error.to_string(), admin::BUSY);
     let candidate = config.candidate.as_ref().and_then(|it| Decide::revision_of(&it.policy.directory));
-    let store = desk::store(config).map_err(failed)?;
     runtime(1)?.block_on(async {
+        let store = store::open(&config.state).await.map_err(failed)?;
         let standing = rolled_back(&Standing::read(store.as_ref()).await.unwrap_or_default(), candidate);
         standing.write(store.as_ref()).await.map_err(failed)
     })

@@ -85,7 +85,7 @@ fn tools(raw: Vec<RawTool>, at: &At, report: &mut Report<'_>) -> Vec<ToolRule> {
     rules
 }
 
-fn tls(raw: &RawServerTls, at: &At, report: &mut Report<'_>) -> UpstreamTls {
+pub(super) fn tls(raw: &RawServerTls, at: &At, report: &mut Report<'_>) -> UpstreamTls {
     let authorities = raw.authorities.as_ref().map(|path| report.path(&path.0));
     if let Some(authorities) = &authorities {
         pem::authorities(authorities, &at.key("authorities"), report);

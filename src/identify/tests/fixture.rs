@@ -352,6 +352,10 @@ impl Store for Memory {
         self.page(table, prefix, None, usize::MAX).await
     }
 
+    async fn vanishing(&self, _: Table) -> Result<std::collections::HashMap<Vec<u8>, Duration>, StoreError> {
+        Ok(std::collections::HashMap::new())
+    }
+
     async fn page(
         &self,
         _: Table,

@@ -1,0 +1,5 @@
+//! State: one trait, two engines, and the same promises of both.
+
+mod engines;
+
+mod suite;
