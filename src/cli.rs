@@ -25,6 +25,7 @@ mod demo;
 mod key;
 mod policy;
 mod run;
+mod state;
 mod url;
 mod vault;
 
@@ -183,6 +184,9 @@ enum Command {
     /// The tenants' accounts at servers
     #[command(subcommand)]
     Account(account::AccountCommand),
+    /// The store, from one engine to another
+    #[command(subcommand)]
+    State(state::StateCommand),
     /// The keys that seal credentials
     #[command(subcommand)]
     Vault(vault::VaultCommand),
@@ -235,6 +239,7 @@ fn dispatch(command: Command, console: &mut Console<'_>) -> Result<Exit, Failure
         Command::Key(command) => command.run(console),
         Command::Url(command) => command.run(console),
         Command::Account(command) => command.run(console),
+        Command::State(command) => command.run(console),
         Command::Vault(command) => command.run(console),
         Command::Audit(command) => command.run(console),
         Command::Catalogue(command) => command.run(console),

@@ -8,6 +8,7 @@
 pub mod file;
 pub mod lock;
 pub mod redis;
+pub mod transfer;
 
 use std::collections::HashMap;
 use std::sync::Arc;
