@@ -341,7 +341,7 @@ pub struct Telemetry {
 /// State in a directory, made up for a test of another room.
 #[cfg(test)]
 pub(crate) fn state_for_test(directory: &std::path::Path, sealing_key: SealingKey) -> State {
-    State { directory: directory.to_owned(), sealing_key, retired_sealing_keys: Vec::new() }
+    State { directory: directory.to_owned(), sealing_key, retired_sealing_keys: Vec::new(), redis: None }
 }
 
 /// A server made up for a test of another room.

@@ -188,9 +188,9 @@ impl Govern {
         self.budgets.unsaved()
     }
 
-    /// The store has this now.
-    pub fn stored(&self, saved: &[Saved]) {
-        self.budgets.stored(saved);
+    /// The store has this now, and `sum` of all gates together.
+    pub fn stored(&self, saved: &Saved, sum: f64) {
+        self.budgets.stored(saved, sum);
     }
 
     /// Takes up what a tenant had spent before the gate was started; false where it cannot be understood.

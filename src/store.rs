@@ -205,6 +205,11 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// The entries of a table that will vanish, and after how long.
     async fn vanishing(&self, table: Table) -> Result<HashMap<Vec<u8>, Duration>, StoreError>;
 
+    /// Whether other gates may have it open too.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     /// Whether it can be asked now; the reason where not, for the operator.
     ///
     /// # Errors

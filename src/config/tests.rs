@@ -117,6 +117,27 @@ fn a_secret_is_in_no_output_of_the_configuration() {
 }
 
 #[test]
+fn a_password_of_the_store_is_in_no_output_and_better_not_in_the_url() {
+    let (_directory, config, warnings) = load(&format!(
+        "{SERVER}state: {{url: 'rediss://gate:hunter2@cache:6380/1', prefix: eu, replicas: 1}}\n"
+    ));
+    let redis = config.state.redis.clone().unwrap();
+    assert_eq!(redis.password.as_ref().unwrap().expose(), "hunter2");
+    assert_eq!((redis.user.as_deref(), redis.database, redis.replicas), (Some("gate"), 1, 1));
+    let shown = config.masked();
+    assert_eq!(
+        (&shown["state"]["url"], &shown["state"]["password"]),
+        (&json!("rediss://cache:6380/1"), &json!("…"))
+    );
+    assert!(warnings[0].contains("state.url: has a password in it"), "{warnings:?}");
+    assert!(!format!("{config:?} {shown} {warnings:?}").contains("hunter2"));
+    let (_directory, config, warnings) =
+        load(&format!("{SERVER}state: {{url: 'redis://cache', password: '${{PORT}}'}}\n"));
+    assert_eq!(config.state.redis.unwrap().password.as_ref().unwrap().expose(), "8443");
+    assert_eq!(warnings, [""; 0]);
+}
+
+#[test]
 fn variables_and_files_fill_texts_and_cannot_change_the_structure() {
     let (directory, file) = written("");
     std::fs::write(directory.path().join("tag.txt"), "erp\n").unwrap();

@@ -4,6 +4,10 @@
 //! A call waits for no disk. What was spent counts at once, for every call of the gate; it is written to the store behind
 //! them, and again when the gate stops. A crash loses what the last moment cost, and no more.
 //!
+//! # How gates count together
+//! Each adds to the store what was spent through it since it added last, and takes up the sum. So a budget that several gates share
+//! can be passed by what the others let through in the last second, and by no more; a call still waits for nobody.
+//!
 //! # Why before the call
 //! A call is paid for before it is forwarded, so that calls at once cannot together pass a budget that each alone would
 //! have passed. What never reaches the server is given back.
@@ -37,6 +41,8 @@ struct Spending(Mutex<Spent>);
 struct Spent {
     month: Month,
     cost: f64,
+    /// What the store had of it when it was last written, of all gates.
+    known: f64,
     /// Counts up with every change; `stored` is the one that the store has.
     change: u64,
     stored: u64,
@@ -53,8 +59,10 @@ pub struct Saved {
     pub tenant: TenantId,
     /// The first day of the month, as `2026-11-01`.
     pub month: String,
-    /// What was spent in it.
+    /// What was spent in it, as far as this gate knows.
     pub cost: f64,
+    /// How much of that the store does not have; below zero where more was given back.
+    pub added: f64,
     /// Which change of it this is.
     pub change: u64,
 }
@@ -114,13 +122,14 @@ impl Budgets {
         each.filter(|(_, spent)| changed(spent)).map(|(tenant, spent)| spent.saved(tenant)).collect()
     }
 
-    /// The store has this now.
-    pub(super) fn stored(&self, saved: &[Saved]) {
-        for saved in saved {
-            if let Some(spending) = self.tenants.get(&saved.tenant) {
-                let mut spent = spending.read();
-                spent.stored = spent.stored.max(saved.change);
-            }
+    /// The store has this now, and `sum` of all gates together.
+    pub(super) fn stored(&self, saved: &Saved, sum: f64) {
+        let Some(spending) = self.tenants.get(&saved.tenant) else { return };
+        let mut spent = spending.read();
+        spent.stored = spent.stored.max(saved.change);
+        if spent.month.0.to_string() == saved.month {
+            spent.cost = (sum + spent.cost - saved.cost).max(0.0);
+            spent.known = sum;
         }
     }
 
@@ -130,7 +139,7 @@ impl Budgets {
         if !saved.cost.is_finite() || saved.cost < 0.0 {
             return false;
         }
-        let spent = Spent { month: Month(month), cost: saved.cost, change: 0, stored: 0 };
+        let spent = Spent { month: Month(month), cost: saved.cost, known: saved.cost, change: 0, stored: 0 };
         self.tenants.insert(saved.tenant.clone(), Arc::new(Spending(Mutex::new(spent))));
         true
     }
@@ -139,7 +148,7 @@ impl Budgets {
         if let Some(spending) = self.tenants.get(tenant) {
             return Arc::clone(&spending);
         }
-        let new = || Spent { month: Month::of(now), cost: 0.0, change: 0, stored: 0 };
+        let new = || Spent { month: Month::of(now), cost: 0.0, known: 0.0, change: 0, stored: 0 };
         let entry = self.tenants.entry(tenant.clone());
         Arc::clone(&entry.or_insert_with(|| Arc::new(Spending(Mutex::new(new())))))
     }
@@ -151,7 +160,7 @@ impl Spending {
         let mut spent = self.read();
         let month = Month::of(now);
         if month > spent.month {
-            (spent.month, spent.cost) = (month, 0.0);
+            (spent.month, spent.cost, spent.known) = (month, 0.0, 0.0);
             spent.change += 1;
         }
         spent
@@ -176,7 +185,13 @@ impl Spent {
     }
 
     fn saved(self, tenant: TenantId) -> Saved {
-        Saved { tenant, month: self.month.0.to_string(), cost: self.cost, change: self.change }
+        Saved {
+            tenant,
+            month: self.month.0.to_string(),
+            cost: self.cost,
+            added: self.cost - self.known,
+            change: self.change,
+        }
     }
 }
 
@@ -310,15 +325,30 @@ mod tests {
     }
 
     #[test]
+    fn what_other_gates_spent_counts_as_soon_as_it_is_known() {
+        let (budgets, ten) = (Budgets::default(), NonZeroU32::new(10));
+        let _ = budgets.charge(&acme(), 2.0, ten, november()).unwrap().pay();
+        let saved = budgets.unsaved();
+        assert_eq!(saved[0].added, 2.0);
+        let _ = budgets.charge(&acme(), 1.0, ten, november()).unwrap().pay();
+        budgets.stored(&saved[0], 8.0);
+        assert_eq!(budgets.spent(&acme(), november()), 9.0, "six elsewhere, and one here since");
+        assert_eq!(budgets.unsaved()[0].added, 1.0);
+        assert!(budgets.charge(&acme(), 2.0, ten, november()).is_err());
+        budgets.stored(&Saved { month: "2026-10-01".into(), ..saved[0].clone() }, 0.0);
+        assert_eq!(budgets.spent(&acme(), november()), 9.0, "another month's sum is not this one's");
+    }
+
+    #[test]
     fn what_was_kept_is_taken_up_and_only_what_changed_is_kept_again() {
         let budgets = Budgets::default();
         let _ = budgets.charge(&acme(), 2.5, None, november()).unwrap().pay();
         let saved = budgets.unsaved();
         assert_eq!((saved[0].month.as_str(), saved[0].cost), ("2026-11-01", 2.5));
         let _ = budgets.charge(&acme(), 1.0, None, november()).unwrap().pay();
-        budgets.stored(&saved);
+        budgets.stored(&saved[0], 2.5);
         assert_eq!(budgets.unsaved().len(), 1, "it has changed meanwhile");
-        budgets.stored(&budgets.unsaved());
+        budgets.stored(&budgets.unsaved()[0], 3.5);
         assert!(budgets.unsaved().is_empty());
 
         let again = Budgets::default();

@@ -333,6 +333,10 @@ impl Store for RedisStore {
         Ok(found.into_iter().filter_map(|(key, at)| Some((key, left(at)?))).collect())
     }
 
+    fn is_shared(&self) -> bool {
+        true
+    }
+
     fn health(&self) -> Result<(), StoreError> {
         match &*self.state.borrow() {
             State::Up(link) if !link.is_lost() => Ok(()),

@@ -53,6 +53,9 @@ pub enum Onto {
     Replaced,
 }
 
+/// Keys and values that are written together.
+type Together = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// A whole export, read and found complete.
 #[derive(Debug)]
 pub struct Export(Vec<Line>);
@@ -164,7 +167,7 @@ impl Export {
             }
         }
         let all = self.0.len();
-        let mut staying: HashMap<Table, Vec<(Vec<u8>, Vec<u8>)>> = HashMap::new();
+        let mut staying: HashMap<Table, Together> = HashMap::new();
         for Line { table, key, value, life } in self.0 {
             match life {
                 Some(left) => {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use portcullis::config::Topology;
+use portcullis::store::Table;
 use portcullis::store::redis::RedisStore;
-use portcullis::store::{Store, Table};
 use portcullis_integration::agent::Agent;
 use portcullis_integration::redis::Redis;
 use portcullis_integration::wait::until;

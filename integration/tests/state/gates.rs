@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use portcullis_integration::agent::Agent;
-use portcullis_integration::fixture::Std;
+use portcullis_integration::fixture::{ROLES, Std};
 use portcullis_integration::gate::House;
 use portcullis_integration::redis::Redis;
 use portcullis_integration::sdk::{Client, Mode};
@@ -12,6 +12,11 @@ use serde_json::{Value, json};
 
 /// Gates on this Redis. They share the gate's key and the sealing key, as the gates of a deployment must.
 pub fn gates<const N: usize>(redis: &Redis, also: impl Fn(&mut Value)) -> [Std; N] {
+    gates_in(redis, also, |_| {})
+}
+
+/// The same, with something more in each gate's directory.
+fn gates_in<const N: usize>(redis: &Redis, also: impl Fn(&mut Value), prepare: impl Fn(&House)) -> [Std; N] {
     let url = format!("redis://127.0.0.1:{}", redis.port());
     let mut keys: Option<std::path::PathBuf> = None;
     std::array::from_fn(|_| {
@@ -19,7 +24,10 @@ pub fn gates<const N: usize>(redis: &Redis, also: impl Fn(&mut Value)) -> [Std; 
             config["state"] = json!({"directory": "state", "url": url, "prefix": "two"});
             also(config);
         };
-        let std = Std::prepared(change, |house| share_keys(keys.as_deref(), house));
+        let std = Std::prepared(change, |house| {
+            share_keys(keys.as_deref(), house);
+            prepare(house);
+        });
         keys.get_or_insert_with(|| std.gate.house().path("state"));
         std
     })
@@ -119,4 +127,37 @@ async fn both_gates_sign_with_the_same_keys_and_publish_them() {
     let (first, second) = (keys(&one).await, keys(&two).await);
     assert!(first["keys"].as_array().is_some_and(|keys| !keys.is_empty()), "{first}");
     assert_eq!(first, second);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenants_budget_is_one_for_both_gates() {
+    let redis = Redis::start();
+    let [one, two] = gates_in(
+        &redis,
+        |_| {},
+        |house| {
+            house.tenant("a", &format!("budget: {{per_month: 10}}\n{ROLES}"));
+            house.write(
+                "policies/usage.rego",
+                "package mcp.authz\n\ncost := 1 if input.method == \"tools/call\"\n",
+            );
+        },
+    );
+    let passes = async |std: &Std| !std.alice().calls("safe", json!({})).await.is_error_result();
+    let spends = async |std: &Std, calls: u32| {
+        for _ in 0..calls {
+            assert!(passes(std).await);
+        }
+        let kept = "portcullis_spending_waiting 0";
+        until(kept, async || std.gate.admin("/metrics").await.1.contains(kept).then_some(())).await;
+    };
+    spends(&one, 6).await;
+    spends(&two, 1).await;
+    spends(&two, 3).await;
+    assert!(!passes(&two).await, "ten were spent, six of them through the other gate");
+    spends(&one, 1).await;
+    assert!(
+        !passes(&one).await,
+        "and the other knows since it last spent: one too many at most, a second apart"
+    );
 }

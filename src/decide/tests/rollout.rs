@@ -52,7 +52,7 @@ fn the_policy_that_serves_decides_and_the_candidate_is_heard() {
     let refused = judged(&rollout, "list_c", "{}");
     let (changes, other) = difference(&refused);
     assert_eq!((changes, other.decision), (vec![Change::NewlyAllowed], Word::Allowed));
-    assert_eq!(other.rules, ["tried".into()]);
+    assert_eq!(other.rules, [std::sync::Arc::<str>::from("tried")]);
     assert!(refused.is_err(), "the candidate has decided");
     let allowed = judged(&rollout, "list_b", "{}");
     assert!(allowed.is_ok(), "the candidate has decided");
