@@ -140,6 +140,8 @@ pub struct Limits {
     pub connections: usize,
     /// Open event streams of one tenant.
     pub streams_per_tenant: usize,
+    /// Scoped URLs that are not there, which one address may ask for in a minute; 0: any number.
+    pub unknown_urls: u32,
     /// How long one write to a slow reader may take.
     pub write_timeout: Duration,
     /// Silence on an event stream after which a comment is sent.

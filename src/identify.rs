@@ -18,6 +18,7 @@ mod proof;
 mod sealed;
 pub mod session;
 pub mod state;
+mod strangers;
 #[cfg(test)]
 mod tests;
 pub mod url;
@@ -38,6 +39,7 @@ use crate::identify::key::ApiKeys;
 use crate::identify::presented::{Presented, presented};
 use crate::identify::problem::IdentityProblem;
 use crate::identify::proof::{BadProof, Found};
+use crate::identify::strangers::Strangers;
 use crate::identify::url::ScopedUrls;
 use crate::inbound::{Door, Head, Target};
 use crate::name::{AgentId, ServerName, TenantId, UrlId, UserId};
@@ -56,6 +58,7 @@ pub struct Identify {
     certificates: Rules,
     anonymous: Option<Arc<Caller>>,
     proofs: Proofs,
+    strangers: Strangers,
     challenges: Challenges,
     clock: Clock,
 }
@@ -97,10 +100,17 @@ impl Identify {
                 .as_ref()
                 .map(|who| Arc::new(Caller::configured(who, Authentication::by(Proof::Anonymous)))),
             proofs: Proofs::new(public_url, clock.clone()),
+            strangers: Strangers::new(0, clock.clone()),
             challenges: challenges(identity, public_url),
             clock,
         };
         if problems.is_empty() { Ok(this) } else { Err(problems) }
+    }
+
+    /// The same, where an address may ask for so many scoped URLs per minute that are not there; 0: for any number.
+    #[must_use]
+    pub fn limiting(self, unknown_urls: u32) -> Self {
+        Self { strangers: Strangers::new(unknown_urls, self.clock.clone()), ..self }
     }
 
     /// Who makes this request.
@@ -146,7 +156,15 @@ impl Identify {
     /// The holder of a scoped URL. With a credential besides they are who that says, narrowed to the URL; but a URL of another
     /// tenant does not exist for them.
     async fn holder(&self, token: &Secret, head: &Head) -> Result<Arc<Caller>, Refusal> {
-        let url = self.urls.live(token.expose()).await?;
+        let address = head.peer.ip();
+        if !self.strangers.may_look(address) {
+            return Err(Refusal::Overloaded("this address asked for too many URLs that are not there"));
+        }
+        let url = self.urls.live(token.expose()).await;
+        if matches!(url, Err(Refusal::UnknownUrl)) {
+            self.strangers.missed(address);
+        }
+        let url = url?;
         match self.credential(head).await {
             Found::Nothing if url.needs_second_factor => Err(Refusal::NotAuthenticated),
             Found::Nothing => Ok(Arc::clone(&url.caller)),

@@ -35,6 +35,24 @@ async fn a_url_works_until_it_is_revoked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_tries_many_urls_is_told_to_wait() {
+    let std = Std::start_with(|c| c["limits"] = json!({"unknown_urls": 5}));
+    let (_, url) = create(&std, &[]);
+    let guess = |number: u8| format!("{}/mcp/{}", std.gate.url, format!("{number:02}").repeat(21) + "x");
+    let mut statuses = Vec::new();
+    for number in 0..8 {
+        statuses.push(Agent::new(&guess(number), None).calls("safe", json!({})).await.status.as_u16());
+    }
+    assert_eq!(statuses, [404, 404, 404, 404, 404, 404, 503, 503]);
+    let held = Agent::new(&url, None).calls("safe", json!({})).await;
+    assert_eq!(held.status, 503, "nothing is looked up for it meanwhile");
+    assert!(
+        !std.alice().calls("safe", json!({})).await.is_error_result(),
+        "who comes by a token is not held up"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn its_token_is_nowhere_but_with_its_holder() {
     let std = Std::start();
     let (_, url) = create(&std, &[]);

@@ -160,6 +160,9 @@ pub(crate) struct RawLimits {
     /// Open event streams of one tenant.
     #[schemars(range(min = 1))]
     pub(crate) streams_per_tenant: usize,
+    /// Scoped URLs that are not there, which one address may ask for in a minute. 0: any number, where a proxy before the gate
+    /// hides addresses.
+    pub(crate) unknown_urls: u32,
     /// One write to a slow reader.
     pub(crate) write_timeout: Span,
     /// Silence on an event stream after which a comment is sent.
@@ -181,6 +184,7 @@ impl Default for RawLimits {
             json_depth: 64,
             connections: 10_000,
             streams_per_tenant: 1_000,
+            unknown_urls: 600,
             write_timeout: seconds(30),
             stream_keepalive: seconds(15),
             answer_bytes: Size(16 << 20),

@@ -99,6 +99,7 @@ fn limits(it: &Limits) -> Value {
         "json_depth": it.json_depth,
         "connections": it.connections,
         "streams_per_tenant": it.streams_per_tenant,
+        "unknown_urls": it.unknown_urls,
         "write_timeout": span(it.write_timeout),
         "stream_keepalive": span(it.stream_keepalive),
         "answer_bytes": size(it.answer_bytes),

@@ -309,7 +309,7 @@ fn identity(config: &Config, shared: &Shared) -> Result<(Identify, Sessions, Sta
     let key = &config.identity.gate_key;
     let urls = ScopedUrls::new(Arc::clone(&shared.store), key, config.identity.second_factor).map_err(one)?;
     let identify = Identify::new(&config.identity, &config.listen.public_url, Arc::new(urls));
-    let identify = identify.map_err(all(BuildError::Identity))?;
+    let identify = identify.map_err(all(BuildError::Identity))?.limiting(config.listen.limits.unknown_urls);
     Ok((identify, Sessions::new(key).map_err(one)?, States::new(key).map_err(one)?))
 }
 

@@ -199,6 +199,7 @@ fn limits(raw: &RawLimits, report: &mut Report<'_>) -> Limits {
         json_depth: raw.json_depth,
         connections: raw.connections,
         streams_per_tenant: raw.streams_per_tenant,
+        unknown_urls: raw.unknown_urls,
         write_timeout: raw.write_timeout.0,
         stream_keepalive: raw.stream_keepalive.0,
         answer_bytes: size("answer_bytes", raw.answer_bytes.0),
