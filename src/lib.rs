@@ -16,6 +16,7 @@
 //! | `forward` | to the server | `Reply` |
 //! | `respond` | what is the caller told? | `Answer` |
 
+pub mod address;
 pub mod admin;
 pub mod catalogue;
 pub mod cli;

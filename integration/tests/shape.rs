@@ -8,7 +8,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each module may name.
-const MAY_NAME: [(&str, &str); 25] = [
+const MAY_NAME: [(&str, &str); 26] = [
+    ("address", ""),
     ("name", ""),
     ("secret", ""),
     ("refusal", "name"),
@@ -23,9 +24,9 @@ const MAY_NAME: [(&str, &str); 25] = [
     ("review", "catalogue config decide identify name"),
     ("govern", "config decide decode identify name refusal"),
     ("record", "config decide decode identify name refusal secret"),
-    ("credential", "config decide name refusal secret store"),
+    ("credential", "address config decide name refusal secret store"),
     ("vouch", "config credential decide decode identify name refusal secret store"),
-    ("forward", "config credential decide decode govern name refusal secret vouch"),
+    ("forward", "address config credential decide decode govern name refusal secret vouch"),
     ("respond", "catalogue credential decide decode forward name refusal secret"),
     ("gateway", "*"),
     ("listen", "config gateway inbound name refusal respond secret"),
