@@ -18,12 +18,14 @@ use serde_json::{Value, json};
 use crate::secret::Secret;
 
 mod catalogue;
+mod connect;
 mod policy;
 mod secrets;
 mod urls;
 mod vault;
 
 pub use catalogue::{OfferError, OfferOf, Offers};
+pub use connect::{Connects, DeskError};
 mod explain;
 
 pub use explain::Explains;
@@ -49,6 +51,8 @@ pub struct AdminState {
     pub secrets: Arc<dyn Secrets>,
     /// The keys that seal.
     pub data_keys: Arc<dyn DataKeys>,
+    /// Accounts that a person connects, and the notices about them.
+    pub connects: Arc<dyn Connects>,
     /// What servers offer.
     pub offers: Arc<dyn Offers>,
     /// Explanations of messages.
@@ -92,6 +96,10 @@ fn router(state: AdminState, address: SocketAddr) -> Router {
         .route("/v1/secrets", post(secrets::seal))
         .route("/v1/vault", get(vault::in_use))
         .route("/v1/vault/rekey", post(vault::rekey))
+        .route("/v1/accounts/{tenant}/{server}/connect", post(connect::connect))
+        .route("/v1/grants", get(connect::grants))
+        .route("/v1/webhooks", get(connect::notices))
+        .route("/v1/webhooks/{id}/replay", post(connect::replay))
         .route("/v1/catalogue", get(catalogue::offer))
         .route("/v1/explain", get(explain::explain))
         .route("/v1/policy", get(policy::status))

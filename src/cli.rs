@@ -28,6 +28,7 @@ mod run;
 mod state;
 mod url;
 mod vault;
+mod webhook;
 
 /// What a command came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -190,6 +191,9 @@ enum Command {
     /// The keys that seal credentials
     #[command(subcommand)]
     Vault(vault::VaultCommand),
+    /// Signed notices that were not taken yet
+    #[command(subcommand)]
+    Webhook(webhook::WebhookCommand),
     /// The audit chain
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -241,6 +245,7 @@ fn dispatch(command: Command, console: &mut Console<'_>) -> Result<Exit, Failure
         Command::Account(command) => command.run(console),
         Command::State(command) => command.run(console),
         Command::Vault(command) => command.run(console),
+        Command::Webhook(command) => command.run(console),
         Command::Audit(command) => command.run(console),
         Command::Catalogue(command) => command.run(console),
         Command::Policy(command) => command.run(console),

@@ -14,6 +14,7 @@ use crate::name::{ServerName, TenantId, ToolName};
 
 mod callers;
 mod candidate;
+mod credential;
 mod delivery;
 mod fill;
 mod keys;
@@ -36,12 +37,16 @@ pub use callers::{
     Tenancy,
 };
 pub use candidate::{Canary, Candidate, Percent};
+pub use credential::{
+    AssertionAlgorithm, Authority, AuthorizationCode, AwsSigv4, ClientCredentials, ClientProof, Credential,
+    Oauth1, SecretSource, Signed, Webhook,
+};
 pub use delivery::{BundleSource, Delivery, GitLogin, GitReference, GitSource, Signing, SigningKey};
 pub use fill::{Env, ProcessEnv};
 pub use problem::{BadConfig, Finding, Warning};
 pub use schema::schema;
 pub use store::{HostPort, Redis, Topology};
-pub use upstream::{Account, Credential, PinMode, SecretSource, Server, Timeouts, ToolRule, UpstreamTls};
+pub use upstream::{Account, PinMode, Server, Timeouts, ToolRule, UpstreamTls};
 
 /// Everything that a gate is built from.
 #[derive(Debug)]
@@ -56,6 +61,8 @@ pub struct Config {
     pub servers: BTreeMap<ServerName, Arc<Server>>,
     /// The tenants' accounts; the key begins with the tenant.
     pub accounts: BTreeMap<(TenantId, ServerName), Arc<Account>>,
+    /// Where signed notices go; `None`: nowhere.
+    pub webhook: Option<Arc<Webhook>>,
     /// Policy.
     pub policy: Policy,
     /// From where the policy directory is delivered; `None`: it is the operator's own.

@@ -8,11 +8,18 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::config::{Account, Config};
-use crate::credential::connection::Connection;
-use crate::credential::endpoint::Clients;
-pub use crate::credential::lease::Lease;
+use crate::config::{Account, Config, Credential};
+use crate::credential::account::By;
+pub use crate::credential::connection::Connection;
+pub use crate::credential::lease::{Lease, Outgoing};
+pub use crate::credential::notices::Notice;
+use crate::credential::notices::Notices;
+use crate::credential::oauth::consent::{Callback, Consents, Pending};
+pub use crate::credential::oauth::consent::{ConnectError, Consent};
+use crate::credential::oauth::http::Clients;
+use crate::credential::oauth::register;
 use crate::credential::seal::{SealError, Sealer};
+pub use crate::credential::status::Standing;
 use crate::decide::Permit;
 use crate::name::{ServerName, TenantId};
 use crate::refusal::Refusal;
@@ -21,23 +28,63 @@ use crate::store::{Store, StoreError};
 
 mod account;
 mod connection;
-mod endpoint;
 mod lease;
 mod material;
+mod notices;
+mod oauth;
 pub mod seal;
+mod signing;
 mod source;
+mod status;
 mod tokens;
 
 /// The accounts of every tenant. The first key is the tenant.
 pub struct Vault {
     connections: HashMap<TenantId, HashMap<ServerName, Arc<Connection>>>,
     places: Arc<Places>,
+    clients: Clients,
 }
 
 /// Where secrets are kept and what opens them.
 pub(in crate::credential) struct Places {
     pub(in crate::credential) store: Arc<dyn Store>,
     pub(in crate::credential) sealer: Arc<Sealer>,
+    pub(in crate::credential) consents: Consents,
+    pub(in crate::credential) notices: Notices,
+    pub(in crate::credential) servers: HashMap<ServerName, http::Uri>,
+}
+
+impl Places {
+    /// # Errors
+    /// What is wrong with what is common to all accounts.
+    fn new(config: &Config, store: Arc<dyn Store>, sealer: Arc<Sealer>) -> Result<Self, BadVault> {
+        let bad = BadVault::Common;
+        Ok(Self {
+            consents: Consents::new(&config.listen.public_url, &config.identity.gate_key).map_err(bad)?,
+            notices: Notices::new(Arc::clone(&store), config.webhook.as_ref()).map_err(bad)?,
+            servers: config.servers.iter().map(|(name, server)| (name.clone(), server.url.clone())).collect(),
+            store,
+            sealer,
+        })
+    }
+
+    pub(in crate::credential) fn server_url(&self, server: &ServerName) -> Option<&http::Uri> {
+        self.servers.get(server)
+    }
+}
+
+/// A callback that belongs to a consent, which nobody else can use from now on.
+pub struct Returned {
+    pending: Pending,
+    callback: Callback,
+}
+
+impl Returned {
+    /// The account that it is of.
+    #[must_use]
+    pub fn account(&self) -> (&TenantId, &ServerName) {
+        (&self.pending.tenant, &self.pending.server)
+    }
 }
 
 /// An account that cannot work as it is configured.
@@ -50,6 +97,17 @@ pub struct BadAccount {
     pub server: ServerName,
     /// What is wrong, and what would be right.
     pub what: String,
+}
+
+/// Why there is no vault.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadVault {
+    /// One account.
+    #[error(transparent)]
+    Account(#[from] BadAccount),
+    /// What is common to all of them.
+    #[error("{0}")]
+    Common(String),
 }
 
 /// Why a secret could not be put or removed. For the operator.
@@ -79,20 +137,21 @@ impl Vault {
     ///
     /// # Errors
     /// Every account that cannot work as it is configured.
-    pub fn new(config: &Config, store: Arc<dyn Store>, sealer: Arc<Sealer>) -> Result<Self, Vec<BadAccount>> {
-        Self::of(config.accounts.values(), store, sealer)
+    pub fn new(config: &Config, store: Arc<dyn Store>, sealer: Arc<Sealer>) -> Result<Self, Vec<BadVault>> {
+        let places = Places::new(config, store, sealer).map_err(|bad| vec![bad])?;
+        let vault = Self::of(config.accounts.values(), places);
+        vault.map_err(|bad| bad.into_iter().map(BadVault::from).collect())
     }
 
     fn of<'a>(
         accounts: impl Iterator<Item = &'a Arc<Account>>,
-        store: Arc<dyn Store>,
-        sealer: Arc<Sealer>,
+        places: Places,
     ) -> Result<Self, Vec<BadAccount>> {
-        let places = Arc::new(Places { store, sealer });
+        let places = Arc::new(places);
         let mut connections: HashMap<TenantId, HashMap<ServerName, Arc<Connection>>> = HashMap::new();
         let (clients, mut bad) = (Clients::default(), Vec::new());
         for account in accounts {
-            match account::connection(account, &places, &clients) {
+            match account::connection(account, By::Operator, &places, &clients) {
                 Ok(connection) => {
                     let tenant = connections.entry(account.tenant.clone()).or_default();
                     tenant.insert(account.server.clone(), Arc::new(connection));
@@ -100,7 +159,16 @@ impl Vault {
                 Err(problems) => bad.extend(problems),
             }
         }
-        if bad.is_empty() { Ok(Self { connections, places }) } else { Err(bad) }
+        if bad.is_empty() { Ok(Self { connections, places, clients }) } else { Err(bad) }
+    }
+
+    /// A connection of an account that is not configured, but was made through the admin API: what its credential names is
+    /// reached at public addresses alone. Who keeps the account keeps the connection: what it has fetched is in it.
+    ///
+    /// # Errors
+    /// Everything because of which the account cannot work as it is written.
+    pub fn connect(&self, account: &Arc<Account>) -> Result<Arc<Connection>, Vec<BadAccount>> {
+        account::connection(account, By::Tenant, &self.places, &self.clients).map(Arc::new)
     }
 
     /// The credential of the permit's tenant for the permit's server.
@@ -157,8 +225,58 @@ impl Vault {
         Err(VaultError::NotSealed(tenant.clone(), server.clone()))
     }
 
-    fn connection(&self, tenant: &TenantId, server: &ServerName) -> Option<&Arc<Connection>> {
+    /// The connection of a configured account.
+    #[must_use]
+    pub fn connection(&self, tenant: &TenantId, server: &ServerName) -> Option<&Arc<Connection>> {
         self.connections.get(tenant)?.get(server)
+    }
+
+    /// The consent that a callback belongs to. It is used up: whoever has this ends it.
+    ///
+    /// # Errors
+    /// The callback is none, or belongs to no consent that is open.
+    pub async fn returned(&self, query: &str) -> Result<Returned, ConnectError> {
+        let callback = Callback::read(query)?;
+        let pending = callback.take(&self.places).await?;
+        Ok(Returned { pending, callback })
+    }
+
+    /// The gate's metadata as a client of authorization servers, whose URL is its client id.
+    #[must_use]
+    pub fn client_document(&self) -> serde_json::Value {
+        register::document(&self.places.consents.public_url)
+    }
+
+    /// Sends the notices that are due.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn deliver_notices(&self) -> Result<(), StoreError> {
+        self.places.notices.deliver().await
+    }
+
+    /// The notices that were not taken yet.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn notices(&self) -> Result<Vec<Notice>, StoreError> {
+        self.places.notices.all().await
+    }
+
+    /// Sends a notice again; false where there is none of that id.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn replay_notice(&self, id: &str) -> Result<bool, StoreError> {
+        self.places.notices.replay(id).await
+    }
+
+    /// The configured accounts that a person connects.
+    fn connectable(&self, tenant: Option<&TenantId>) -> impl Iterator<Item = (&TenantId, &ServerName)> {
+        let all = self.connections.values().flat_map(HashMap::values).map(|connection| connection.account());
+        let all = all.filter(move |account| tenant.is_none_or(|tenant| account.tenant == *tenant));
+        all.filter(|account| matches!(account.credential, Credential::AuthorizationCode(_)))
+            .map(|account| (&account.tenant, &account.server))
     }
 }
 

@@ -9,6 +9,7 @@ mod belongs;
 mod beside;
 mod build;
 mod call;
+mod connect;
 mod decline;
 mod gate;
 mod look;

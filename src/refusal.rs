@@ -179,8 +179,11 @@ pub enum Refusal {
     TooMany(Exhausted),
 
     // credential
-    /// The account must be authorised again.
-    #[error("the account for `{server}` must be authorised again")]
+    /// The account must be authorised again. Where, whoever runs the gate knows: the caller hands the words on.
+    #[error(
+        "the account for `{server}` must be authorised again, by whoever runs the gate: `portcullis account connect`, or \
+         `account set-secret` where it has a fixed secret"
+    )]
     NeedsReauth {
         /// The server.
         server: ServerName,

@@ -1,6 +1,7 @@
 //! The life of a gate: start, watch what may change, stop without losing an answer.
 
 mod candidate;
+pub mod connect;
 mod delivered;
 pub mod desk;
 mod doubts;
@@ -37,6 +38,9 @@ const ROUND: Duration = Duration::from_secs(30);
 
 /// How often what tenants have spent is written: a crash loses no more than that.
 const SAVED_EVERY: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether a notice is due.
+const NOTICES_EVERY: Duration = Duration::from_secs(2);
 
 /// How often a gate that cannot sign, for its sealing key is not here, asks for it again.
 const LOCKED_ROUND: Duration = Duration::from_secs(2);
@@ -106,6 +110,7 @@ impl Running {
         tasks.spawn(serve(Arc::clone(&gate), bound, Arc::clone(&drain), watch.clone()));
         tasks.spawn(keep(Arc::clone(&shared), watch.clone()));
         tasks.spawn(save(Arc::clone(&shared), watch.clone()));
+        tasks.spawn(notify(Arc::clone(&gate), watch.clone()));
         let admin = admin.map(|(socket, address)| {
             let state = operator::state(&gate, &drain, token);
             let mut stop = watch.clone();
@@ -226,6 +231,19 @@ async fn keep(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
         shared.govern().tidy();
         if let Err(error) = shared.voucher().maintain(SystemTime::now()).await {
             tracing::warn!(%error, "Signing keys were not looked after");
+        }
+    }
+}
+
+/// Sends notices that are due: this gate's own, and those that another could not send.
+async fn notify(gate: Arc<Gate>, mut stop: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => return,
+            () = tokio::time::sleep(NOTICES_EVERY) => {}
+        }
+        if let Err(error) = gate.current().vault().deliver_notices().await {
+            tracing::warn!(%error, "Notices were not looked after");
         }
     }
 }

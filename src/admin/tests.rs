@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use reqwest::{Client, Method};
 
 use super::*;
-use crate::name::{TenantId, UrlId};
+use crate::name::{ServerName, TenantId, UrlId};
 
 /// Scoped URLs that are kept in memory: who made which for which tenant.
 #[derive(Default)]
@@ -43,6 +43,28 @@ impl Secrets for Kept {
             ("acme", "erp") if new.secret.expose() == "hunter2" => Ok(()),
             (_, server) => Err(SecretError::Unfit(format!("there is no account at `{server}`"))),
         }
+    }
+}
+
+#[async_trait]
+impl Connects for Kept {
+    async fn connect(&self, tenant: &TenantId, server: &ServerName) -> Result<Value, DeskError> {
+        match (tenant.as_str(), server.as_str()) {
+            ("acme", "erp") => Ok(json!({"url": "https://idp.example/authorize?state=abc"})),
+            _ => Err(DeskError::Unfit("there is no such account".to_owned())),
+        }
+    }
+
+    async fn grants(&self, tenant: Option<&TenantId>) -> Result<Vec<Value>, DeskError> {
+        Ok(vec![json!({"tenant": tenant, "state": "active"})])
+    }
+
+    async fn notices(&self) -> Result<Vec<Value>, DeskError> {
+        Ok(vec![json!({"id": "msg_1"})])
+    }
+
+    async fn replay(&self, id: &str) -> Result<bool, DeskError> {
+        Ok(id == "msg_1")
     }
 }
 
@@ -115,6 +137,7 @@ impl Admin {
             urls: Arc::new(Kept::default()),
             secrets: Arc::new(Kept::default()),
             data_keys: Arc::new(Kept::default()),
+            connects: Arc::new(Kept::default()),
             offers: Arc::new(Kept::default()),
             explains: Arc::new(Kept::default()),
             rollouts: Arc::new(Kept::default()),

@@ -1,5 +1,7 @@
 //! `portcullis account`: the tenants' accounts at servers, and their credentials.
 
+mod connect;
+
 use std::fmt::Write;
 use std::io::Read;
 
@@ -7,6 +9,7 @@ use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use self::connect::{Connect, Status};
 use super::admin::{Admin, Asked};
 use super::run::runtime;
 use super::{ConfigFile, Console, Exit, Failure, admin};
@@ -25,6 +28,10 @@ pub(super) enum AccountCommand {
     SetSecret(SetSecret),
     /// List the accounts, without their secrets
     List(ConfigFile),
+    /// Begin to connect an account: prints the URL that a person opens
+    Connect(Connect),
+    /// Show how the accounts stand that a person connects
+    Status(Status),
 }
 
 #[derive(Debug, Args)]
@@ -41,6 +48,8 @@ impl AccountCommand {
     pub(super) fn run(self, console: &mut Console<'_>) -> Result<Exit, Failure> {
         match self {
             Self::SetSecret(command) => command.run(console),
+            Self::Connect(command) => command.run(console),
+            Self::Status(command) => command.run(console),
             Self::List(file) => {
                 let config = console.config(&file.config)?;
                 let accounts: Vec<Value> = config.accounts.values().map(|account| shown(account)).collect();
@@ -56,7 +65,7 @@ impl SetSecret {
     fn run(self, console: &mut Console<'_>) -> Result<Exit, Failure> {
         let config = console.config(&self.file.config)?;
         let account = self.account(&config)?;
-        if !source(&account.credential).is_some_and(|source| matches!(source, SecretSource::Sealed)) {
+        if !account.credential.secrets().into_iter().any(|source| matches!(source, SecretSource::Sealed)) {
             let what =
                 format!("the account of `{}` at `{}` takes no sealed secret", self.tenant, self.server);
             return Err(Failure::new(what, "write `sealed` for its secret in the configuration"));
@@ -114,36 +123,23 @@ fn read_secret(console: &mut Console<'_>) -> Result<Secret, Failure> {
     let read = (&mut *console.input).take(LONGEST + 1).read_to_string(&mut text);
     read.map_err(|error| Failure::new(format!("stdin cannot be read: {error}"), "pipe the secret in"))?;
     let secret = text.trim_end_matches(['\r', '\n']);
-    if secret.is_empty() || text.len() as u64 > LONGEST || secret.chars().any(char::is_control) {
+    // A key in PEM has lines.
+    let is_pem = secret.starts_with("-----BEGIN ");
+    let is_wrong = |c: char| c.is_control() && !(is_pem && matches!(c, '\r' | '\n'));
+    if secret.is_empty() || text.len() as u64 > LONGEST || secret.chars().any(is_wrong) {
         let hint = "pipe in the secret alone: `portcullis account set-secret TENANT SERVER < FILE`";
         return Err(Failure::new("stdin does not hold one secret of one line", hint));
     }
     Ok(Secret::new(secret.to_owned()))
 }
 
-fn source(credential: &Credential) -> Option<&SecretSource> {
-    match credential {
-        Credential::None => None,
-        Credential::Bearer(source)
-        | Credential::Basic { password: source, .. }
-        | Credential::Header { value: source, .. }
-        | Credential::ClientCredentials { client_secret: source, .. } => Some(source),
-    }
-}
-
 fn shown(account: &Account) -> Value {
     let kind = match &account.credential {
-        Credential::None => "none",
-        Credential::Bearer(_) => "bearer",
-        Credential::Basic { .. } => "basic",
-        Credential::Header { .. } => "header",
-        Credential::ClientCredentials { .. } => "oauth",
+        Credential::ClientCredentials(_) => "oauth",
+        other => other.kind(),
     };
-    let secret = source(&account.credential).map(|source| match source {
-        SecretSource::File(_) => "file",
-        SecretSource::Sealed => "sealed",
-        SecretSource::Inline(_) => "inline",
-    });
+    let secrets: Vec<&str> = account.credential.secrets().into_iter().map(SecretSource::as_str).collect();
+    let secret = Some(secrets.join(", ")).filter(|secret| !secret.is_empty());
     json!({
         "tenant": account.tenant,
         "server": account.server,

@@ -1,6 +1,7 @@
 //! What is written → what it means. Nothing is checked again after this.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::leaf::FilePath;
@@ -14,6 +15,7 @@ use crate::name::ToolName;
 
 mod accounts;
 mod candidate;
+mod credential;
 mod delivery;
 mod identity;
 mod listen;
@@ -36,6 +38,7 @@ pub(super) fn config(mut raw: Raw, report: &mut Report<'_>) -> Option<Config> {
     if report.is_written(&root.key("slot_wait")) && accounts.values().all(|account| account.slots.is_none()) {
         unused(report, &root.key("slot_wait"), "no account has `slots`");
     }
+    let webhook = raw.webhook.map(|raw| Arc::new(credential::webhook(raw, report)));
     let tried = candidate::taken(&mut raw.policies);
     let listen = listen::listen(
         listen::Written {
@@ -56,6 +59,7 @@ pub(super) fn config(mut raw: Raw, report: &mut Report<'_>) -> Option<Config> {
         identity: identity?,
         servers,
         accounts,
+        webhook,
         candidate: candidate::candidate(tried, &policy, report),
         policy,
         delivery,

@@ -14,18 +14,22 @@ use super::Fsync;
 use super::leaf::{Address, FilePath, Header, Host, HttpUrl, Origin, Size, Span, Sync};
 
 mod candidate;
+mod credential;
 mod delivery;
 mod identity;
 mod pins;
 mod servers;
 mod state;
+mod webhook;
 
 pub(crate) use candidate::*;
+pub(crate) use credential::*;
 pub(crate) use delivery::*;
 pub(crate) use identity::*;
 pub(crate) use pins::*;
 pub(crate) use servers::*;
 pub(crate) use state::*;
+pub(crate) use webhook::*;
 
 /// The configuration of a Portcullis gate. Relative paths are relative to this file. In every text, `${VAR}` and
 /// `${VAR:-default}` take an environment variable, and a text `file:PATH` takes the content of a file.
@@ -60,6 +64,8 @@ pub(crate) struct Raw {
     /// The tenants' accounts at the servers.
     #[schemars(length(min = 1))]
     pub(crate) accounts: Option<Vec<RawAccount>>,
+    /// Where signed notices go. Without it there are none.
+    pub(crate) webhook: Option<RawWebhook>,
     /// The policies: a directory, or their source with its limits.
     pub(crate) policies: RawPolicies,
     /// A tool of the gate's own, at the end of every server's list, that says which calls would pass. Without it there is none.
@@ -96,6 +102,7 @@ impl Default for Raw {
             identity: RawIdentity::default(),
             servers: BTreeMap::new(),
             accounts: None,
+            webhook: None,
             policies: RawPolicies::default(),
             ask_first: None,
             pins: None,

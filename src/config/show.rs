@@ -8,11 +8,11 @@ use serde_json::{Map, Value, json};
 
 use super::leaf::Size;
 use super::{
-    Account, ApiKey, Candidate, CertificateRule, Config, Credential, Fsync, Identity, Issuer, KeySource,
-    Limits, Listen, Listener, Pinning, Rate, Rates, SecretSource, Server, Signature, Static, Tenancy,
-    UpstreamTls,
+    Account, ApiKey, Candidate, CertificateRule, Config, Fsync, Identity, Issuer, KeySource, Limits, Listen,
+    Listener, Pinning, Rate, Rates, Server, Signature, Static, Tenancy, UpstreamTls,
 };
 
+mod credential;
 mod delivery;
 mod state;
 
@@ -27,6 +27,7 @@ impl Config {
             "identity": identity(&self.identity),
             "servers": self.servers.iter().map(|(name, it)| (name.to_string(), server(it, self.pins.as_ref()))).collect::<Map<_, _>>(),
             "accounts": some(self.accounts.values().map(|it| account(it)).collect()),
+            "webhook": self.webhook.as_ref().map(|it| credential::webhook(it)),
             "policies": delivery::policies(self),
             "ask_first": self.ask_first.as_ref().map(|tool| json!({"tool": tool})),
             "pins": self.pins.as_ref().map(|pins| json!({
@@ -221,31 +222,8 @@ fn account(it: &Account) -> Value {
         "server": it.server,
         "url": it.url.as_ref().map(ToString::to_string),
         "slots": it.slots,
-        "credential": credential(&it.credential),
+        "credential": credential::credential(&it.credential),
     })
-}
-
-fn credential(it: &Credential) -> Value {
-    match it {
-        Credential::None => json!("none"),
-        Credential::Bearer(bearer) => json!({"bearer": secret(bearer)}),
-        Credential::Basic { user, password } => {
-            json!({"basic": {"user": user, "password": secret(password)}})
-        }
-        Credential::Header { name, value } => {
-            json!({"header": {"name": name.as_str(), "value": secret(value)}})
-        }
-        Credential::ClientCredentials { token_url, client_id, client_secret, scopes, resource, in_body } => {
-            json!({"oauth": {
-                "token_url": token_url,
-                "client_id": client_id,
-                "client_secret": secret(client_secret),
-                "scopes": scopes,
-                "resource": resource,
-                "in_body": in_body,
-            }})
-        }
-    }
 }
 
 fn candidate(it: &Candidate) -> Value {
@@ -256,14 +234,6 @@ fn candidate(it: &Candidate) -> Value {
         })
     });
     json!({"directory": it.policy.directory, "canary": canary})
-}
-
-fn secret(it: &SecretSource) -> Value {
-    match it {
-        SecretSource::File(file) => json!({"file": file}),
-        SecretSource::Sealed => json!("sealed"),
-        SecretSource::Inline(_) => json!({"inline": "…"}),
-    }
 }
 
 /// The rates of tools are a list here, because their order counts.

@@ -75,7 +75,7 @@ fn every_key_that_the_plan_names_is_understood() {
     assert_eq!(erp.tools[0].operation.as_deref(), Some("list"));
     assert!(erp.trust_annotations);
     assert_eq!(config.limits_header(), 16 << 10);
-    assert_eq!(config.accounts.len(), 5);
+    assert_eq!(config.accounts.len(), 12);
     let globs: Vec<&str> = config.rates.tools.iter().map(|(glob, _)| glob.as_str()).collect();
     assert_eq!(globs, ["update_*", "create_*", "*"], "in the order in which they are written");
     assert_eq!(config.rates.budget.map(u32::from), Some(100_000));

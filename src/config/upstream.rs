@@ -5,11 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use globset::GlobMatcher;
-use http::HeaderName;
-
+use crate::config::Credential;
 use crate::name::{ServerName, TenantId};
-use crate::secret::Secret;
+use globset::GlobMatcher;
 
 /// One upstream MCP server.
 #[derive(Debug)]
@@ -125,53 +123,4 @@ pub struct Account {
     pub credential: Credential,
     /// How many calls at once.
     pub slots: Option<NonZeroU32>,
-}
-
-/// With what the gate authenticates at a server.
-#[derive(Debug)]
-pub enum Credential {
-    /// Nothing: the server takes none.
-    None,
-    /// `Authorization: Bearer`.
-    Bearer(SecretSource),
-    /// `Authorization: Basic`.
-    Basic {
-        /// The user name.
-        user: String,
-        /// The password.
-        password: SecretSource,
-    },
-    /// A header of its own.
-    Header {
-        /// The header's name.
-        name: HeaderName,
-        /// Its value.
-        value: SecretSource,
-    },
-    /// OAuth 2.0 client credentials (RFC 6749 section 4.4).
-    ClientCredentials {
-        /// The token endpoint.
-        token_url: String,
-        /// The client's id.
-        client_id: String,
-        /// The client's secret.
-        client_secret: SecretSource,
-        /// Scopes to ask for.
-        scopes: Vec<String>,
-        /// The resource to ask for (RFC 8707).
-        resource: Option<String>,
-        /// Whether the client authenticates in the body instead of by Basic.
-        in_body: bool,
-    },
-}
-
-/// Where a secret is.
-#[derive(Debug)]
-pub enum SecretSource {
-    /// In a file that is read at each lease.
-    File(PathBuf),
-    /// Sealed in the store under the tenant and server.
-    Sealed,
-    /// In the configuration, which `check` warns about.
-    Inline(Secret),
 }

@@ -1,15 +1,18 @@
 //! An account as configured → a connection that can lease, or everything that is wrong with it.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use http::HeaderName;
 
-use crate::config::{Account, Credential, SecretSource};
-use crate::credential::connection::{Connection, Kind};
-use crate::credential::endpoint::{Clients, Endpoint};
-use crate::credential::material::Material;
+use crate::config::{Account, Authority, AuthorizationCode, Credential, SecretSource};
+use crate::credential::connection::{Connection, Fetching, Kind, material};
+use crate::credential::oauth::endpoint::checked;
+use crate::credential::oauth::http::{Clients, Http};
+use crate::credential::oauth::keeper::Keeper;
 use crate::credential::tokens::Tokens;
 use crate::credential::{BadAccount, Places};
+use crate::secret::Secret;
 
 /// Headers that frame the request or belong to the protocol: a credential in them would break or change the call.
 const NOT_FOR_CREDENTIALS: [&str; 12] = [
@@ -27,13 +30,23 @@ const NOT_FOR_CREDENTIALS: [&str; 12] = [
     "last-event-id",
 ];
 
+/// Who wrote an account, which decides what its URLs may reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::credential) enum By {
+    /// The operator: what they name is trusted, private or not.
+    Operator,
+    /// Somebody through the admin API: public addresses only.
+    Tenant,
+}
+
 pub(in crate::credential) fn connection(
     account: &Arc<Account>,
+    by: By,
     places: &Arc<Places>,
     clients: &Clients,
 ) -> Result<Connection, Vec<BadAccount>> {
     let mut problems = inline_problems(account);
-    let kind = kind(&account.credential, clients).unwrap_or_else(|what| {
+    let kind = kind(account, by, places, clients).unwrap_or_else(|what| {
         problems.push(what);
         Kind::Fixed
     });
@@ -44,21 +57,59 @@ pub(in crate::credential) fn connection(
     Err(problems.into_iter().map(bad).collect())
 }
 
-fn kind(credential: &Credential, clients: &Clients) -> Result<Kind, String> {
-    match credential {
+fn kind(account: &Account, by: By, places: &Arc<Places>, clients: &Clients) -> Result<Kind, String> {
+    match &account.credential {
         Credential::Basic { user, .. } if user.contains(':') => Err(format!(
             "the user name `{user}` has a colon, which Basic authentication cannot carry (RFC 7617)"
         )),
         Credential::Header { name, .. } if is_reserved(name) => Err(format!(
             "the header `{name}` cannot carry a credential; take the one that the server documents"
         )),
-        Credential::None | Credential::Bearer(_) | Credential::Basic { .. } | Credential::Header { .. } => {
-            Ok(Kind::Fixed)
+        Credential::None
+        | Credential::Bearer(_)
+        | Credential::Basic { .. }
+        | Credential::Header { .. }
+        | Credential::Query { .. }
+        | Credential::Oauth1(_)
+        | Credential::AwsSigv4(_) => Ok(Kind::Fixed),
+        Credential::ClientCredentials(it) if it.client_id.is_empty() => Err("`client_id` is empty".into()),
+        Credential::ClientCredentials(it) => {
+            let url = checked("token_url", &it.token_url)?;
+            let named = (by == By::Operator).then_some(it.token_url.as_str());
+            let http = Http::new(clients, &it.tls, named)?;
+            http.of(&url).map_err(|why| format!("`token_url` cannot be used: {why}"))?;
+            Ok(Kind::Fetched {
+                endpoint: Arc::new(Fetching { http, url }),
+                tokens: Arc::new(Tokens::default()),
+            })
         }
-        Credential::ClientCredentials { .. } => Ok(Kind::Fetched {
-            endpoint: Arc::new(Endpoint::new(credential, clients)?),
-            tokens: Arc::new(Tokens::default()),
-        }),
+        Credential::AuthorizationCode(it) => {
+            let upstream = places.server_url(&account.server).filter(|_| account.url.is_none());
+            let upstream = upstream.map(ToString::to_string);
+            let written = if by == By::Operator { urls(it) } else { Vec::new() };
+            let http = Http::new(clients, &it.tls, written.into_iter().chain(upstream.as_deref()))?;
+            let (tenant, server) = (account.tenant.clone(), account.server.clone());
+            Ok(Kind::Granted {
+                keeper: Arc::new(Keeper::new(tenant, server, http, Arc::clone(places))),
+                tokens: Arc::new(Tokens::default()),
+                seen: AtomicU64::new(0),
+            })
+        }
+    }
+}
+
+/// The URLs in an account.
+fn urls(account: &AuthorizationCode) -> Vec<&str> {
+    match &account.authority {
+        Authority::OfTheServer => Vec::new(),
+        Authority::Issuer(issuer) => vec![issuer],
+        Authority::Endpoints { authorization, token, issuer } => {
+            [Some(authorization), Some(token), issuer.as_ref()]
+                .into_iter()
+                .flatten()
+                .map(String::as_str)
+                .collect()
+        }
     }
 }
 
@@ -68,40 +119,20 @@ fn is_reserved(name: &HeaderName) -> bool {
 
 /// An inline secret is known now, so what is wrong with it is said now.
 fn inline_problems(account: &Account) -> Vec<String> {
-    let Some(SecretSource::Inline(secret)) = source(&account.credential) else {
-        return Vec::new();
-    };
-    let made = match &account.credential {
-        Credential::None | Credential::ClientCredentials { .. } => Ok(Material::nothing()),
-        Credential::Bearer(_) => Material::bearer(secret),
-        Credential::Basic { user, .. } => Material::basic(user, secret),
-        Credential::Header { name, .. } => Material::header(name, secret),
-    };
-    match made {
-        Ok(_) if secret.expose().is_empty() => vec!["the inline secret is empty".into()],
+    let secrets = account.credential.secrets();
+    let mut known = Vec::with_capacity(secrets.len());
+    for source in secrets {
+        match source {
+            SecretSource::Inline(secret) if secret.expose().is_empty() => {
+                return vec!["the inline secret is empty".into()];
+            }
+            SecretSource::Inline(secret) => known.push(Secret::new(secret.expose().to_owned())),
+            // What is elsewhere is looked at when it is read.
+            SecretSource::File(_) | SecretSource::Sealed => known.push(Secret::new("x".to_owned())),
+        }
+    }
+    match material(&account.credential, &known) {
         Ok(_) => Vec::new(),
         Err(_) => vec!["the inline secret has a control character, which no header can carry".into()],
-    }
-}
-
-/// Where the account's secret is, if it has one.
-pub(in crate::credential) fn source(credential: &Credential) -> Option<&SecretSource> {
-    match credential {
-        Credential::None => None,
-        Credential::Bearer(source)
-        | Credential::Basic { password: source, .. }
-        | Credential::Header { value: source, .. }
-        | Credential::ClientCredentials { client_secret: source, .. } => Some(source),
-    }
-}
-
-/// The kind's name: part of the seal and of the fingerprint.
-pub(in crate::credential) fn kind_name(credential: &Credential) -> &'static str {
-    match credential {
-        Credential::None => "none",
-        Credential::Bearer(_) => "bearer",
-        Credential::Basic { .. } => "basic",
-        Credential::Header { .. } => "header",
-        Credential::ClientCredentials { .. } => "client_credentials",
     }
 }

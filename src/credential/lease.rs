@@ -4,11 +4,13 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::HeaderMap;
+use http::{HeaderMap, Method, Uri};
 
 use crate::credential::connection::Connection;
-use crate::credential::material::Material;
+use crate::credential::material::{Carrier, Material};
+use crate::credential::signing::Signed;
 use crate::refusal::Refusal;
+use crate::secret::Secret;
 
 /// The tenant's own credential for one call of one server.
 #[must_use]
@@ -18,19 +20,47 @@ pub struct Lease {
     pub(in crate::credential) until: Option<Instant>,
 }
 
+/// A request that the credential is put on, as it will be sent. Some credentials sign it.
+#[derive(Debug)]
+pub struct Outgoing<'a> {
+    /// The HTTP method.
+    pub method: &'a Method,
+    /// The URL, as the server is reached.
+    pub url: &'a Uri,
+    /// The headers.
+    pub headers: &'a mut HeaderMap,
+    /// The body.
+    pub body: &'a [u8],
+    /// What the query gets more, encoded.
+    pub query: &'a mut Option<Arc<Secret>>,
+}
+
 impl Lease {
-    /// Puts the credential on a request, in place of any that is there. The header is marked sensitive.
+    /// Puts the credential on a request, in place of any that is there. A header is marked sensitive.
     ///
     /// # Errors
     /// The credential has ended since it was leased, or the request has no room for it.
-    pub fn apply(&self, headers: &mut HeaderMap) -> Result<(), Refusal> {
+    pub fn apply(&self, request: Outgoing<'_>) -> Result<(), Refusal> {
         if self.until.is_some_and(|until| until <= Instant::now()) {
             return Err(self.connection.unavailable());
         }
-        if let Some((name, value)) = self.material.to_header() {
-            headers.try_insert(name, value).map_err(|_| Refusal::Internal)?;
+        let Outgoing { method, url, headers, body, query } = request;
+        match self.material.carrier() {
+            Carrier::Nothing => Ok(()),
+            Carrier::Header(name, value) => {
+                headers.try_insert(name, value.clone()).map(drop).map_err(|_| Refusal::Internal)
+            }
+            Carrier::Query(pair) => {
+                *query = Some(Arc::clone(pair));
+                Ok(())
+            }
+            Carrier::Oauth1(signer) => {
+                signer.sign(Signed { method, url, headers, body }).map_err(|_| Refusal::Internal)
+            }
+            Carrier::Sigv4(signer) => {
+                signer.sign(Signed { method, url, headers, body }).map_err(|_| Refusal::Internal)
+            }
         }
-        Ok(())
     }
 
     /// When the credential ends, where that is known.
@@ -58,10 +88,26 @@ impl Lease {
         self.material.mask(bytes)
     }
 
+    /// Whether another credential can be had where the server does not accept this one.
+    #[must_use]
+    pub fn is_renewable(&self) -> bool {
+        self.connection.is_renewable()
+    }
+
     /// Tells the vault that the server did not accept the credential (401): a token that was got from a token endpoint is
     /// dropped, so that the next lease gets a new one, unless this one is itself only seconds old.
     pub fn rejected(&self) {
         self.connection.rejected(&self.material);
+    }
+
+    /// Another credential in the place of this one, which the server did not accept; `None` where there is no other.
+    ///
+    /// # Errors
+    /// [`Refusal::NeedsReauth`] or [`Refusal::CredentialUnavailable`].
+    pub async fn renewed(&self) -> Result<Option<Self>, Refusal> {
+        self.rejected();
+        let lease = self.connection.lease().await?;
+        Ok((!Arc::ptr_eq(&lease.material, &self.material)).then_some(lease))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::ops::Range;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -11,16 +12,32 @@ use http::{HeaderName, HeaderValue};
 use memchr::memmem;
 use zeroize::Zeroizing;
 
+use crate::config::{AwsSigv4, Oauth1};
+use crate::credential::signing::{oauth1, sigv4};
 use crate::secret::Secret;
 
 /// Shorter values would be found in innocent text.
 const SHORTEST: usize = 8;
 const MASK: &[u8] = b"[credential]";
 
-/// The header and the values to look for. Their memory is wiped with the last lease.
+/// What carries the credential, and the values to look for. Their memory is wiped with the last lease.
 pub(in crate::credential) struct Material {
-    header: Option<(HeaderName, HeaderValue)>,
+    carrier: Carrier,
     values: Vec<Secret>,
+}
+
+/// Where in a request the credential is.
+pub(in crate::credential) enum Carrier {
+    /// Nowhere.
+    Nothing,
+    /// In a header.
+    Header(HeaderName, HeaderValue),
+    /// In the query: `name=value`, encoded.
+    Query(Arc<Secret>),
+    /// In a signature over the request (RFC 5849).
+    Oauth1(Box<oauth1::Signer>),
+    /// In a signature over the request (AWS Signature Version 4).
+    Sigv4(Box<sigv4::Signer>),
 }
 
 /// A secret with characters that a header can't carry (RFC 9110 section 5.5).
@@ -29,39 +46,60 @@ pub(in crate::credential) struct NotAHeader;
 
 impl Material {
     pub(in crate::credential) fn nothing() -> Self {
-        Self { header: None, values: Vec::new() }
+        Self::new(Carrier::Nothing, [])
     }
 
     pub(in crate::credential) fn bearer(token: &Secret) -> Result<Self, NotAHeader> {
         let value = header_value(&["Bearer ", token.expose()])?;
-        Ok(Self::new(AUTHORIZATION, value, [copy(token.expose())]))
+        Ok(Self::new(Carrier::Header(AUTHORIZATION, value), [copy(token.expose())]))
     }
 
     pub(in crate::credential) fn basic(user: &str, password: &Secret) -> Result<Self, NotAHeader> {
         let pair = Secret::new(format!("{user}:{}", password.expose()));
         let encoded = Secret::new(STANDARD.encode(pair.expose()));
         let value = header_value(&["Basic ", encoded.expose()])?;
-        Ok(Self::new(AUTHORIZATION, value, [copy(password.expose()), encoded]))
+        Ok(Self::new(Carrier::Header(AUTHORIZATION, value), [copy(password.expose()), encoded]))
     }
 
     pub(in crate::credential) fn header(name: &HeaderName, secret: &Secret) -> Result<Self, NotAHeader> {
         let value = header_value(&[secret.expose()])?;
         // `Authorization: Scheme value`: the value alone must not come back either.
         let bare = secret.expose().rsplit(' ').next().unwrap_or_default();
-        Ok(Self::new(name.clone(), value, [copy(bare)]))
+        Ok(Self::new(Carrier::Header(name.clone(), value), [copy(bare)]))
     }
 
-    fn new(name: HeaderName, value: HeaderValue, values: impl IntoIterator<Item = Secret>) -> Self {
+    pub(in crate::credential) fn query(name: &str, secret: &Secret) -> Self {
+        let pair = Secret::new(
+            form_urlencoded::Serializer::new(String::new()).append_pair(name, secret.expose()).finish(),
+        );
+        let encoded = pair.expose().split_once('=').map(|(_, value)| copy(value));
+        let values = [Some(copy(secret.expose())), encoded];
+        Self::new(Carrier::Query(Arc::new(pair)), values.into_iter().flatten())
+    }
+
+    pub(in crate::credential) fn oauth1(account: &Oauth1, consumer: &Secret, token: &Secret) -> Self {
+        let signer = oauth1::Signer::new(account, copy(consumer.expose()), copy(token.expose()));
+        Self::new(Carrier::Oauth1(Box::new(signer)), [copy(consumer.expose()), copy(token.expose())])
+    }
+
+    pub(in crate::credential) fn sigv4(account: &AwsSigv4, key: &Secret, session: Option<&Secret>) -> Self {
+        let signer =
+            sigv4::Signer::new(account, copy(key.expose()), session.map(|token| copy(token.expose())));
+        let values = [Some(copy(key.expose())), session.map(|token| copy(token.expose()))];
+        Self::new(Carrier::Sigv4(Box::new(signer)), values.into_iter().flatten())
+    }
+
+    fn new(carrier: Carrier, values: impl IntoIterator<Item = Secret>) -> Self {
         let mut forms = Vec::new();
         for value in values.into_iter().filter(|value| value.expose().len() >= SHORTEST) {
             forms.extend(escaped(value.expose()));
             forms.push(value);
         }
-        Self { header: Some((name, value)), values: forms }
+        Self { carrier, values: forms }
     }
 
-    pub(in crate::credential) fn to_header(&self) -> Option<(HeaderName, HeaderValue)> {
-        self.header.clone()
+    pub(in crate::credential) fn carrier(&self) -> &Carrier {
+        &self.carrier
     }
 
     pub(in crate::credential) fn reveals(&self, bytes: &[u8]) -> bool {
@@ -267,7 +305,8 @@ mod tests {
 
     #[test]
     fn the_header_is_marked_sensitive_so_that_nothing_prints_it() {
-        let (name, value) = bearer("tok-12345678").to_header().unwrap();
+        let material = bearer("tok-12345678");
+        let Carrier::Header(name, value) = material.carrier() else { panic!("it is a header") };
         assert_eq!(name, AUTHORIZATION);
         assert_eq!(format!("{value:?}"), "Sensitive");
     }

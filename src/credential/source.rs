@@ -49,13 +49,6 @@ pub(in crate::credential) enum Found {
     Secret(Stamp, Secret),
 }
 
-impl Found {
-    /// For a credential that needs no secret.
-    pub(in crate::credential) fn nothing() -> Self {
-        Self::Secret(Stamp::Constant, Secret::new(String::new()))
-    }
-}
-
 /// The secret, unless it is still the one that `known` was made from.
 pub(in crate::credential) async fn read(
     source: &SecretSource,
@@ -98,6 +91,12 @@ fn file(path: &Path, known: Option<&Stamp>) -> Result<Found, String> {
     }
     let secret = text(file)?;
     Ok(Found::Secret(stamp(&before), secret))
+}
+
+/// The secret in a file that is read each time it is needed.
+pub(in crate::credential) fn file_secret(path: &Path) -> Result<Secret, String> {
+    let read = File::open(path).map_err(|error| error.to_string()).and_then(text);
+    read.map_err(|why| format!("`{}` cannot be read: {why}", path.display()))
 }
 
 /// The text without the one newline that editors and `echo` leave at its end.

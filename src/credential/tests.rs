@@ -9,6 +9,7 @@ use crate::store::Table;
 use crate::store::file::FileStore;
 
 mod client_credentials;
+mod grants;
 
 /// A store and a sealing key in a directory of their own.
 pub(super) struct Place {
@@ -27,7 +28,24 @@ impl Place {
     }
 
     pub(super) fn vault(&self, accounts: &[Arc<Account>]) -> Result<Vault, Vec<BadAccount>> {
-        Vault::of(accounts.iter(), Arc::clone(&self.store), Arc::clone(&self.sealer))
+        Vault::of(accounts.iter(), self.places(Arc::clone(&self.sealer)))
+    }
+
+    pub(super) fn on(&self, store: Arc<dyn Store>, accounts: &[Arc<Account>]) -> Arc<Vault> {
+        let places = Places { store, ..self.places(Arc::clone(&self.sealer)) };
+        Arc::new(Vault::of(accounts.iter(), places).unwrap())
+    }
+
+    pub(super) fn places(&self, sealer: Arc<Sealer>) -> Places {
+        let store = Arc::clone(&self.store);
+        let key = crate::secret::Key::new(vec![7; 32]);
+        Places {
+            consents: Consents::new("https://gate.example", &key).unwrap(),
+            notices: Notices::new(Arc::clone(&store), None).unwrap(),
+            servers: HashMap::new(),
+            store,
+            sealer,
+        }
     }
 
     fn file(&self, name: &str, text: &str) -> PathBuf {
@@ -56,8 +74,15 @@ pub(super) fn inline(text: &str) -> SecretSource {
 pub(super) fn sent(lease: &Lease) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert(AUTHORIZATION, HeaderValue::from_static("Bearer the-callers-own"));
-    lease.apply(&mut headers).unwrap();
+    apply(lease, &mut headers);
     headers
+}
+
+pub(super) fn apply(lease: &Lease, headers: &mut HeaderMap) -> Option<Arc<Secret>> {
+    let (url, mut query) = ("https://up.example/mcp?a=1".parse().unwrap(), None);
+    let method = http::Method::POST;
+    lease.apply(Outgoing { method: &method, url: &url, headers, body: b"{}", query: &mut query }).unwrap();
+    query
 }
 
 #[tokio::test]
@@ -104,7 +129,7 @@ async fn basic_and_header_credentials_go_where_they_belong() {
     assert_eq!(sent(&lease)[&name], "key-1234");
     let lease = vault.lease_for(&tenant("initech"), &netsuite()).await.unwrap();
     let mut headers = HeaderMap::new();
-    lease.apply(&mut headers).unwrap();
+    apply(&lease, &mut headers);
     assert!(headers.is_empty());
 }
 
@@ -188,7 +213,7 @@ async fn a_vault_whose_kms_is_sealed_says_so_and_gives_nothing_away() {
     let sealed = place.vault(&[account("acme", Credential::Bearer(SecretSource::Sealed))]).unwrap();
     sealed.put_secret(&tenant("acme"), &netsuite(), Secret::new("sealed-token-1".into())).await.unwrap();
     let accounts = [account("acme", Credential::Bearer(SecretSource::Sealed))];
-    let vault = Vault::of(accounts.iter(), Arc::clone(&place.store), locked).unwrap();
+    let vault = Vault::of(accounts.iter(), place.places(locked)).unwrap();
     assert!(!vault.is_unlocked());
     let refusal = vault.lease_for(&tenant("acme"), &netsuite()).await.unwrap_err();
     assert_eq!(refusal, Refusal::CredentialUnavailable { server: netsuite() });
@@ -236,6 +261,20 @@ async fn every_account_that_cannot_work_is_named_at_once() {
     {
         assert!(text.contains(expected), "{text}");
     }
+}
+
+#[tokio::test]
+async fn an_account_that_was_made_through_the_api_has_no_token_endpoint_inside() {
+    let place = Place::new().await;
+    let vault = place.vault(&[]).unwrap();
+    for url in ["http://127.0.0.1:9/token", "https://10.0.0.7/token", "http://idp.example/token"] {
+        let inside = account("acme", client_credentials::of(url, inline("secret-of-acme")));
+        let bad = vault.connect(&inside).unwrap_err();
+        assert!(bad[0].what.contains("cannot be used"), "{bad:?}");
+        assert!(place.vault(&[inside]).is_ok(), "the operator may name it");
+    }
+    let outside = account("acme", client_credentials::of("https://idp.example/token", inline("x")));
+    assert!(vault.connect(&outside).is_ok());
 }
 
 #[tokio::test]

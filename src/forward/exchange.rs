@@ -1,5 +1,6 @@
 //! One request to a server and its answer, read under limits of size and time.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,9 +16,10 @@ use tokio::time::Instant;
 use crate::forward::{Endpoint, Forward, POOL_IDLE, cork};
 use crate::name::ServerName;
 use crate::refusal::Refusal;
+use crate::secret::Secret;
 
 /// What is sent up. The headers are built from an allow-list by the gateway; nothing is copied blindly.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Request {
     /// The HTTP method.
     pub method: Method,
@@ -25,6 +27,8 @@ pub struct Request {
     pub headers: HeaderMap,
     /// The body; empty for GET and DELETE.
     pub body: Bytes,
+    /// What the query gets more, encoded.
+    pub query: Option<Arc<Secret>>,
     /// What may be sent a second time.
     pub retry: Retry,
 }
@@ -268,14 +272,16 @@ async fn write_and_read_head(
 }
 
 fn header(endpoint: &Endpoint, request: &Request, h2: bool) -> Result<RequestHeader, Box<Error>> {
+    let own = match &request.query {
+        Some(more) => {
+            let mark = if endpoint.path.contains('?') { '&' } else { '?' };
+            Cow::Owned(format!("{}{mark}{}", endpoint.path, more.expose()))
+        }
+        None => Cow::Borrowed(&endpoint.path),
+    };
     let path = match h2 {
-        true => format!(
-            "{}://{}{}",
-            if endpoint.tls { "https" } else { "http" },
-            endpoint.authority,
-            endpoint.path
-        ),
-        false => endpoint.path.clone(),
+        true => format!("{}://{}{own}", if endpoint.tls { "https" } else { "http" }, endpoint.authority),
+        false => own.into_owned(),
     };
     let size = request.headers.len() + 3;
     let mut header = RequestHeader::build_no_case(request.method.clone(), path.as_bytes(), Some(size))?;

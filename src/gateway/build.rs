@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use crate::catalogue::{BadLock, Catalogue, Pins, Tool};
 use crate::config::{Config, Policy, Rates};
 use crate::credential::seal::{SealError, Sealer};
-use crate::credential::{BadAccount, Vault};
+use crate::credential::{BadVault, Vault};
 use crate::decide::{Decide, PolicyProblem, Rollout, Tally};
 use crate::forward::{BadEndpoint, Endpoint, Forward, Resolver};
 use crate::gateway::Gateway;
@@ -80,7 +80,7 @@ pub enum BuildError {
     Identity(#[from] IdentityProblem),
     /// An account.
     #[error(transparent)]
-    Account(#[from] BadAccount),
+    Account(#[from] BadVault),
     /// A server.
     #[error(transparent)]
     Endpoint(#[from] BadEndpoint),

@@ -9,12 +9,13 @@ use http::{HeaderName, HeaderValue, StatusCode};
 
 use crate::decide::Permit;
 use crate::decode::{Action, Era, Version};
-use crate::forward::{Passage, Reply, Request};
+use crate::forward::{Endpoint, Passage, Reply, Request};
 use crate::gateway::Gateway;
 use crate::gateway::call::{Call, Way};
 use crate::gateway::relay::Relay;
 use crate::gateway::sight::Sight;
 use crate::gateway::tasks::Bound;
+use crate::gateway::upstream::with_credential;
 use crate::record::{Outcome, Status};
 use crate::refusal::Refusal;
 use crate::respond::filter::{Declined, Ending, Filter, Judged, Passed};
@@ -44,7 +45,12 @@ impl Gateway {
         let redaction = self.redaction(way, &passage.permit)?;
         let endpoint = self.endpoint(way.caller.tenant(), &way.server)?;
         let paid = self.shared.pay(&mut passage.slot);
-        let reply = match self.shared.forward.send(endpoint, passage, request).await {
+        let again = passage.lease.is_renewable().then(|| request.clone());
+        let sent = async {
+            let reply = self.shared.forward.send(endpoint, passage, request).await?;
+            self.with_another_credential(way, endpoint, reply, again).await
+        };
+        let reply = match sent.await {
             Ok(reply) => reply,
             Err(refusal) => return Err(self.shared.unpaid(paid, refusal)),
         };
@@ -64,6 +70,24 @@ impl Gateway {
             Kind::Document => self.document(way, reply, redaction, session, call).await,
             Kind::Events => self.events(way, reply, redaction, session, call).await,
         }
+    }
+
+    /// A server says 401 before it executes anything, so that the request may be sent once more, with another token. The
+    /// permit is that of the same message.
+    async fn with_another_credential(
+        &self,
+        way: &Way,
+        endpoint: &Endpoint,
+        reply: Reply,
+        again: Option<Request>,
+    ) -> Result<Reply, Refusal> {
+        let Some(mut request) = again.filter(|_| reply.exchange.status == StatusCode::UNAUTHORIZED) else {
+            return Ok(reply);
+        };
+        let Some(lease) = reply.passage.lease.renewed().await? else { return Ok(reply) };
+        with_credential(&mut request, self.upstream_url(way), &lease)?;
+        let Passage { permit, slot, lease: _ } = reply.passage;
+        self.shared.forward.send(endpoint, Passage { permit, slot, lease }, request).await
     }
 
     async fn document(

@@ -18,10 +18,14 @@ pub enum Route {
     Mcp(Target),
     /// To a public document of the gate's own.
     Document(Answer<Relay>),
+    /// Back from an authorization server.
+    Callback,
 }
 
 const METADATA: &str = "/.well-known/oauth-protected-resource";
 const KEYS: &str = "/.well-known/jwks.json";
+const CALLBACK: &str = "/oauth/callback";
+const CLIENT: &str = "/oauth/client";
 const AUTHZEN: &str = "/.well-known/authzen-configuration";
 const EVALUATION: &str = "/access/v1/evaluation";
 const EVALUATIONS: &str = "/access/v1/evaluations";
@@ -34,6 +38,12 @@ impl Gateway {
     pub fn route(&self, path: &str) -> Result<Route, Refusal> {
         if path == KEYS {
             return Ok(document(&self.shared.voucher.jwks()));
+        }
+        if path == CALLBACK {
+            return Ok(Route::Callback);
+        }
+        if path == CLIENT {
+            return Ok(document(&self.vault.client_document()));
         }
         if let Some(resource) = path.strip_prefix(METADATA) {
             return self.metadata(resource);

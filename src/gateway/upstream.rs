@@ -2,9 +2,10 @@
 
 use bytes::Bytes;
 use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, USER_AGENT};
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 
 use crate::catalogue::Class;
+use crate::credential::{Lease, Outgoing};
 use crate::decide::{Permit, Subject};
 use crate::decode::{Action, Era, splice};
 use crate::forward::{Passage, Request, Retry};
@@ -52,12 +53,28 @@ impl Gateway {
             headers.insert(SESSION, HeaderValue::from_str(session).map_err(|_| Refusal::UnknownSession)?);
         }
         token.apply(&mut headers)?;
-        passage.lease.apply(&mut headers)?;
-        let url = self.account(way).and_then(|account| account.url.as_ref()).unwrap_or(&way.server.url);
+        let url = self.upstream_url(way);
         let traceparent = call.open.as_mut().and_then(|open| open.send(url));
         let body = if method == Method::POST { traced(&message.bytes, traceparent) } else { Bytes::new() };
-        Ok(Request { method, headers, body, retry: retry(&passage.permit) })
+        let mut request = Request { method, headers, body, query: None, retry: retry(&passage.permit) };
+        with_credential(&mut request, url, &passage.lease)?;
+        Ok(request)
     }
+
+    /// Where the account's server is.
+    pub(in crate::gateway) fn upstream_url<'a>(&'a self, way: &'a Way) -> &'a Uri {
+        self.account(way).and_then(|account| account.url.as_ref()).unwrap_or(&way.server.url)
+    }
+}
+
+/// Puts the credential on a request that is ready otherwise: some sign all of it.
+pub(in crate::gateway) fn with_credential(
+    request: &mut Request,
+    url: &Uri,
+    lease: &Lease,
+) -> Result<(), Refusal> {
+    let Request { method, headers, body, query, retry: _ } = request;
+    lease.apply(Outgoing { method, url, headers, body, query })
 }
 
 impl Gateway {

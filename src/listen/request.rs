@@ -22,6 +22,10 @@ pub(in crate::listen) async fn answer(gateway: &Arc<Gateway>, session: &mut Serv
             // Whatever body came with it is not read.
             return answer;
         }
+        Ok(Routed::Callback) => {
+            let query = session.req_header().uri.query().unwrap_or_default().to_owned();
+            return gateway.callback(&query).await;
+        }
         Err(refusal) => {
             session.set_keepalive(None);
             return gateway.turn_away(&refusal, peer(session)).await;
@@ -39,6 +43,7 @@ pub(in crate::listen) async fn answer(gateway: &Arc<Gateway>, session: &mut Serv
 enum Routed {
     To(Target),
     Answered(Answer<Relay>),
+    Callback,
 }
 
 fn route(gateway: &Gateway, session: &ServerSession) -> Result<Routed, Refusal> {
@@ -48,7 +53,8 @@ fn route(gateway: &Gateway, session: &ServerSession) -> Result<Routed, Refusal> 
         Route::Document(answer) if matches!(header.method, http::Method::GET | http::Method::HEAD) => {
             Ok(Routed::Answered(answer))
         }
-        Route::Document(_) => Err(Refusal::MethodNotAllowed { allow: "GET" }),
+        Route::Callback if header.method == http::Method::GET => Ok(Routed::Callback),
+        Route::Document(_) | Route::Callback => Err(Refusal::MethodNotAllowed { allow: "GET" }),
     }
 }
 

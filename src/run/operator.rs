@@ -9,6 +9,7 @@ use crate::decide::{Decide, Detail};
 use crate::gateway::{Gate, Gateway, Source};
 use crate::listen::Drain;
 use crate::name::TenantId;
+use crate::run::connect::ConnectDesk;
 use crate::run::desk::{SecretDesk, UrlDesk};
 use crate::run::inquiry::{self, Given, Inquiry};
 use crate::run::offers::OfferDesk;
@@ -26,6 +27,7 @@ pub(in crate::run) fn state(gate: &Arc<Gate>, drain: &Arc<Drain>, token: Secret)
         metrics: Arc::new(move || metrics(&counted)),
         config: Arc::new(move || shown.current().config().masked()),
         urls: Arc::new(UrlDesk::Gate(Arc::clone(gate))),
+        connects: Arc::new(ConnectDesk::Gate(Arc::clone(gate))),
         secrets: Arc::new(SecretDesk::Gate(Arc::clone(gate))),
         data_keys: Arc::new(VaultDesk::of(Arc::clone(gate.current().shared().sealer()))),
         offers: Arc::new(OfferDesk::Gate(Arc::clone(gate))),

@@ -7,13 +7,12 @@ use std::sync::Arc;
 use http::Uri;
 
 use super::super::problem::{At, listed, nearest};
-use super::super::raw::{RawAccount, RawBasic, RawCredential, RawHeader, RawOauth, RawSecret};
+use super::super::raw::RawAccount;
 use super::super::report::Report;
-use super::super::{Account, Credential, SecretSource, Server, Vouch};
+use super::super::{Account, Credential, Server, Vouch};
+use super::credential::credential;
 use super::servers::is_loopback;
-use super::vouch::reserved;
 use crate::name::{ServerName, TenantId};
-use crate::secret::Secret;
 
 type Servers = BTreeMap<ServerName, Arc<Server>>;
 
@@ -71,79 +70,9 @@ fn account(
     Account { tenant: raw.tenant.0, server, url, credential, slots: raw.slots.and_then(NonZeroU32::new) }
 }
 
-fn in_clear(target: &Uri, at: &At, report: &mut Report<'_>) {
+pub(super) fn in_clear(target: &Uri, at: &At, report: &mut Report<'_>) {
     if target.scheme_str() == Some("http") && !is_loopback(target) {
         let host = target.host().unwrap_or_default();
         report.warn(at, format!("goes to `{host}` over cleartext"), "use `https` for this server");
-    }
-}
-
-fn credential(raw: RawCredential, at: &At, vouch: &Vouch, report: &mut Report<'_>) -> Credential {
-    match raw {
-        RawCredential::None => Credential::None,
-        RawCredential::Bearer(bearer) => Credential::Bearer(secret(bearer, &at.key("bearer"), report)),
-        RawCredential::Basic(RawBasic { user, password }) => {
-            let at = at.key("basic");
-            if user.0.contains(':') {
-                report.error(
-                    &at.key("user"),
-                    "has a colon, which ends a user name (RFC 7617)",
-                    "give a name without one",
-                );
-            }
-            Credential::Basic { user: user.0, password: secret(password, &at.key("password"), report) }
-        }
-        RawCredential::Header(RawHeader { name, value }) => {
-            let at = at.key("header");
-            let is_reserved = reserved(&name.0) && name.0 != http::header::AUTHORIZATION;
-            if is_reserved || name.0 == vouch.header {
-                let what = format!("`{}` is written by the gate itself", name.0);
-                report.error(&at.key("name"), what, "name the header that the server reads its key from");
-            }
-            Credential::Header { name: name.0, value: secret(value, &at.key("value"), report) }
-        }
-        RawCredential::Oauth(oauth) => client_credentials(oauth, &at.key("oauth"), report),
-    }
-}
-
-fn client_credentials(raw: RawOauth, at: &At, report: &mut Report<'_>) -> Credential {
-    in_clear(&raw.token_url.0.uri, &at.key("token_url"), report);
-    Credential::ClientCredentials {
-        token_url: raw.token_url.0.text,
-        client_id: raw.client_id.0,
-        client_secret: secret(raw.client_secret, &at.key("client_secret"), report),
-        scopes: raw.scopes.into_iter().map(|scope| scope.0).collect(),
-        resource: raw.resource.map(|resource| resource.0),
-        in_body: raw.in_body,
-    }
-}
-
-fn secret(raw: RawSecret, at: &At, report: &mut Report<'_>) -> SecretSource {
-    match raw {
-        RawSecret::Sealed => SecretSource::Sealed,
-        RawSecret::File(file) => {
-            let file = report.path(&file.0);
-            let fix = "name a readable file with the secret in it";
-            match std::fs::read(&file) {
-                Err(error) => report.error(
-                    &at.key("file"),
-                    format!("`{}` cannot be read: {error}", file.display()),
-                    fix,
-                ),
-                Ok(text) if text.trim_ascii().is_empty() => {
-                    report.error(&at.key("file"), format!("`{}` is empty", file.display()), fix);
-                }
-                Ok(_) => {}
-            }
-            SecretSource::File(file)
-        }
-        RawSecret::Inline(inline) => {
-            let at = at.key("inline");
-            if inline.0.is_empty() || inline.0.chars().any(char::is_control) {
-                report.error(&at, "is empty, or has control characters", "give the secret alone");
-            }
-            report.warn(&at, "the secret stands in the configuration", "use `sealed` or `{file: …}`");
-            SecretSource::Inline(Secret::new(inline.0))
-        }
     }
 }

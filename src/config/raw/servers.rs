@@ -1,13 +1,12 @@
 //! How the file says what is upstream, and with whose credential.
 
-use std::fmt;
 use std::time::Duration;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
-use super::super::leaf::{FilePath, Header, HttpUrl, Operation, Pattern, Scope, Span, Tenant, Word};
-use super::RawPinMode;
+use super::super::leaf::{FilePath, HttpUrl, Operation, Pattern, Span, Tenant, Word};
+use super::{RawCredential, RawPinMode};
 
 /// One upstream MCP server.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -123,92 +122,4 @@ pub(crate) struct RawAccount {
     /// With what the gate authenticates at the server.
     #[serde(default)]
     pub(crate) credential: RawCredential,
-}
-
-/// With what the gate authenticates at a server.
-#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum RawCredential {
-    /// Nothing: the server takes none.
-    #[default]
-    None,
-    /// `Authorization: Bearer`.
-    Bearer(RawSecret),
-    /// `Authorization: Basic`.
-    Basic(RawBasic),
-    /// A header of its own.
-    Header(RawHeader),
-    /// OAuth 2.0 client credentials.
-    Oauth(RawOauth),
-}
-
-/// `Authorization: Basic`.
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct RawBasic {
-    /// The user name.
-    pub(crate) user: Word,
-    /// The password.
-    pub(crate) password: RawSecret,
-}
-
-/// A header with a secret in it.
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct RawHeader {
-    /// The header's name.
-    pub(crate) name: Header,
-    /// Its value.
-    pub(crate) value: RawSecret,
-}
-
-/// OAuth 2.0 client credentials (RFC 6749 section 4.4).
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct RawOauth {
-    /// The token endpoint.
-    pub(crate) token_url: HttpUrl,
-    /// The client's id.
-    pub(crate) client_id: Word,
-    /// The client's secret.
-    pub(crate) client_secret: RawSecret,
-    /// Scopes to ask for.
-    #[serde(default)]
-    pub(crate) scopes: Vec<Scope>,
-    /// The resource to ask for (RFC 8707).
-    #[serde(default)]
-    pub(crate) resource: Option<Word>,
-    /// Whether the client authenticates in the body instead of by Basic.
-    #[serde(default)]
-    pub(crate) in_body: bool,
-}
-
-/// Where a secret is.
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum RawSecret {
-    /// Sealed in the store by `portcullis account set-secret`.
-    Sealed,
-    /// In a file that is read at each call that needs it.
-    File(FilePath),
-    /// In this file, which `check` warns about.
-    Inline(RawInline),
-}
-
-/// A secret in the file. It prints nothing of itself.
-#[derive(Deserialize, JsonSchema)]
-#[serde(transparent)]
-#[schemars(inline)]
-pub(crate) struct RawInline(pub(in crate::config) String);
-
-impl fmt::Debug for RawInline {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("RawInline(…)")
-    }
-}
-
-impl Serialize for RawInline {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str("…")
-    }
 }

@@ -10,19 +10,20 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::*;
+use crate::config::{ClientCredentials, ClientProof, UpstreamTls};
 
-const SECRET: &str = "client-secret-1";
+pub(super) const SECRET: &str = "client-secret-1";
 
 /// A token endpoint on loopback: it answers request number n (from 1) as `answers` says, when `gate` lets it.
-struct TokenEndpoint {
-    url: String,
+pub(super) struct TokenEndpoint {
+    pub(super) url: String,
     asked: Arc<AtomicUsize>,
     last: Arc<Mutex<(RequestHeaders, String)>>,
     gate: Arc<Semaphore>,
 }
 
 impl TokenEndpoint {
-    async fn start(answers: impl Fn(usize) -> Response + Clone + Send + Sync + 'static) -> Self {
+    pub(super) async fn start(answers: impl Fn(usize) -> Response + Clone + Send + Sync + 'static) -> Self {
         let this = Self {
             url: String::new(),
             asked: Arc::default(),
@@ -44,19 +45,19 @@ impl TokenEndpoint {
     }
 
     /// No answer until `open`.
-    fn close(&self) {
+    pub(super) fn close(&self) {
         self.gate.forget_permits(Semaphore::MAX_PERMITS);
     }
 
-    fn open(&self) {
+    pub(super) fn open(&self) {
         self.gate.add_permits(1000);
     }
 
-    fn asked(&self) -> usize {
+    pub(super) fn asked(&self) -> usize {
         self.asked.load(Ordering::SeqCst)
     }
 
-    async fn is_asked(&self) {
+    pub(super) async fn is_asked(&self) {
         while self.asked() == 0 {
             tokio::task::yield_now().await;
         }
@@ -68,30 +69,30 @@ impl TokenEndpoint {
 }
 
 pub(super) fn of(token_url: &str, client_secret: SecretSource) -> Credential {
-    Credential::ClientCredentials {
+    Credential::ClientCredentials(Box::new(ClientCredentials {
         token_url: token_url.into(),
         client_id: "sb-app!b1|xsuaa".into(),
-        client_secret,
+        proof: ClientProof::Basic(client_secret),
+        tls: UpstreamTls::default(),
         scopes: vec!["read".into(), "write".into()],
         resource: Some("https://sap.example/mcp".into()),
-        in_body: false,
-    }
+    }))
 }
 
-fn token(number: usize, rest: &str) -> Response {
+pub(super) fn token(number: usize, rest: &str) -> Response {
     let body = format!(r#"{{"access_token":"token-{number:04}","token_type":"bearer"{rest}}}"#);
     ([("content-type", "application/json")], body).into_response()
 }
 
-fn error(status: StatusCode, code: &str) -> Response {
+pub(super) fn error(status: StatusCode, code: &str) -> Response {
     (status, format!(r#"{{"error":"{code}","error_description":"{SECRET}"}}"#)).into_response()
 }
 
-async fn lease(vault: &Vault) -> Result<Lease, Refusal> {
+pub(super) async fn lease(vault: &Vault) -> Result<Lease, Refusal> {
     vault.lease_for(&tenant("acme"), &netsuite()).await
 }
 
-fn bearer(lease: &Lease) -> String {
+pub(super) fn bearer(lease: &Lease) -> String {
     sent(lease)[AUTHORIZATION].to_str().unwrap().to_owned()
 }
 
@@ -142,8 +143,8 @@ async fn a_client_that_must_authenticate_in_the_body_does() {
     let endpoint = TokenEndpoint::start(|n| token(n, "")).await;
     let place = Place::new().await;
     let mut credential = of(&endpoint.url, inline("a b&c"));
-    if let Credential::ClientCredentials { in_body, scopes, resource, .. } = &mut credential {
-        (*in_body, *scopes, *resource) = (true, Vec::new(), None);
+    if let Credential::ClientCredentials(it) = &mut credential {
+        (it.proof, it.scopes, it.resource) = (ClientProof::Body(inline("a b&c")), Vec::new(), None);
     }
     let vault = place.vault(&[account("acme", credential)]).unwrap();
     let until = lease(&vault).await.unwrap().until().unwrap();
