@@ -14,11 +14,13 @@ pub mod git;
 pub mod issuer;
 pub mod mcp;
 pub mod process;
+pub mod provider;
 pub mod raw;
 pub mod redis;
 pub mod reply;
 pub mod sdk;
 pub mod upstream;
+pub mod verify;
 pub mod wait;
 
 use std::path::PathBuf;

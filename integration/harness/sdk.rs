@@ -245,8 +245,8 @@ fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| here().join("../target"), PathBuf::from)
 }
 
-/// Brings the SDKs where they are missing.
-fn set_up() {
+/// Brings the official SDKs and what else the tests talk with, once.
+pub fn set_up() {
     SET_UP.call_once(|| {
         let done = Command::new(here().join("setup.sh")).arg("sdks").status().expect("setup.sh runs");
         assert!(done.success(), "integration/setup.sh failed");
