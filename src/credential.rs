@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::config::{Account, Config};
-use crate::credential::connection::Connection;
+pub use crate::credential::connection::Connection;
 use crate::credential::endpoint::Clients;
 pub use crate::credential::lease::Lease;
 use crate::credential::seal::{SealError, Sealer};
@@ -32,6 +32,7 @@ mod tokens;
 pub struct Vault {
     connections: HashMap<TenantId, HashMap<ServerName, Arc<Connection>>>,
     places: Arc<Places>,
+    clients: Clients,
 }
 
 /// Where secrets are kept and what opens them.
@@ -100,15 +101,16 @@ impl Vault {
                 Err(problems) => bad.extend(problems),
             }
         }
-        if bad.is_empty() { Ok(Self { connections, places }) } else { Err(bad) }
+        if bad.is_empty() { Ok(Self { connections, places, clients }) } else { Err(bad) }
     }
 
-    /// The credential of the permit's tenant for the permit's server.
+    /// A connection of an account that is not configured. Who keeps the account keeps the connection: what it has fetched
+    /// is in it.
     ///
     /// # Errors
-    /// [`Refusal::NoAccount`], [`Refusal::NeedsReauth`] or [`Refusal::CredentialUnavailable`].
-    pub async fn lease(&self, permit: &Permit) -> Result<Lease, Refusal> {
-        self.lease_for(permit.caller().tenant(), &permit.server().name).await
+    /// Everything because of which the account cannot work as it is written.
+    pub fn connect(&self, account: &Arc<Account>) -> Result<Arc<Connection>, Vec<BadAccount>> {
+        account::connection(account, &self.places, &self.clients).map(Arc::new)
     }
 
     /// The same for the gate's own pull of a catalogue, which no caller asks for.
@@ -157,8 +159,48 @@ impl Vault {
         Err(VaultError::NotSealed(tenant.clone(), server.clone()))
     }
 
-    fn connection(&self, tenant: &TenantId, server: &ServerName) -> Option<&Arc<Connection>> {
+    /// The connection of a configured account.
+    #[must_use]
+    pub fn connection(&self, tenant: &TenantId, server: &ServerName) -> Option<&Arc<Connection>> {
         self.connections.get(tenant)?.get(server)
+    }
+}
+
+impl Connection {
+    /// The credential for a permitted call. A connection that is not of the permit's tenant and server gives none.
+    ///
+    /// # Errors
+    /// [`Refusal::NoAccount`], [`Refusal::NeedsReauth`] or [`Refusal::CredentialUnavailable`].
+    pub async fn lease_for(self: &Arc<Self>, permit: &Permit) -> Result<Lease, Refusal> {
+        let (tenant, server) = (permit.caller().tenant(), &permit.server().name);
+        if self.account().tenant != *tenant || self.account().server != *server {
+            return Err(Refusal::NoAccount(server.clone()));
+        }
+        self.lease().await
+    }
+
+    /// Seals `secret` for the account and keeps it. Tokens that were got with the one before are dropped.
+    ///
+    /// # Errors
+    /// Its secret is elsewhere, or it can't be sealed or kept.
+    pub async fn seal(&self, secret: &Secret) -> Result<(), VaultError> {
+        self.of_sealed()?.put_secret(secret).await
+    }
+
+    /// Removes the account's sealed secret; true if there was one.
+    ///
+    /// # Errors
+    /// Its secret is elsewhere, or the store failed.
+    pub async fn forget_secret(&self) -> Result<bool, VaultError> {
+        self.of_sealed()?.remove_secret().await
+    }
+
+    fn of_sealed(&self) -> Result<&Self, VaultError> {
+        let account = self.account();
+        match self.is_sealed() {
+            true => Ok(self),
+            false => Err(VaultError::NotSealed(account.tenant.clone(), account.server.clone())),
+        }
     }
 }
 

@@ -18,7 +18,8 @@ use crate::refusal::Refusal;
 use crate::secret::Secret;
 use crate::store::Table;
 
-pub(in crate::credential) struct Connection {
+/// One account, ready to lease.
+pub struct Connection {
     account: Arc<Account>,
     kind: Kind,
     places: Arc<Places>,
@@ -44,6 +45,12 @@ impl Connection {
     pub(in crate::credential) fn new(account: Arc<Account>, kind: Kind, places: Arc<Places>) -> Self {
         let fingerprint = fingerprint(&account);
         Self { account, kind, places, fingerprint, ready: ArcSwapOption::empty() }
+    }
+
+    /// The account.
+    #[must_use]
+    pub fn account(&self) -> &Arc<Account> {
+        &self.account
     }
 
     pub(in crate::credential) async fn lease(self: &Arc<Self>) -> Result<Lease, Refusal> {

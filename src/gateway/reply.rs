@@ -42,7 +42,7 @@ impl Gateway {
         call: &mut Call,
     ) -> Result<Answer<Relay>, Refusal> {
         let redaction = self.redaction(way, &passage.permit)?;
-        let endpoint = self.endpoint(way.caller.tenant(), &way.server)?;
+        let endpoint = self.endpoint(way)?;
         let paid = self.shared.pay(&mut passage.slot);
         let reply = match self.shared.forward.send(endpoint, passage, request).await {
             Ok(reply) => reply,

@@ -53,7 +53,7 @@ impl Gateway {
         }
         token.apply(&mut headers)?;
         passage.lease.apply(&mut headers)?;
-        let url = self.account(way).and_then(|account| account.url.as_ref()).unwrap_or(&way.server.url);
+        let url = way.url().unwrap_or(&way.server.url);
         let traceparent = call.open.as_mut().and_then(|open| open.send(url));
         let body = if method == Method::POST { traced(&message.bytes, traceparent) } else { Bytes::new() };
         Ok(Request { method, headers, body, retry: retry(&passage.permit) })
