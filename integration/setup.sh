@@ -1,5 +1,5 @@
 #!/bin/sh
-# Brings what the tests talk with: the official MCP SDKs (npm and Python), git with ssh-keygen, Redis,
+# Brings what the tests talk with: the official MCP SDKs (npm and Python), an OpenAPI validator, git with ssh-keygen, Redis,
 # chromium, an OpenTelemetry collector, and cargo-deny. Every version is pinned.
 # Quick when nothing changed: each part is skipped while the stamp beside it still names the same versions.
 set -eu

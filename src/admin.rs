@@ -1,4 +1,5 @@
-//! The operator's own listener: health, metrics, the effective configuration, scoped URLs, sealed secrets.
+//! The operator's own listener: health, metrics, the effective configuration, and the API by which tenants, accounts, scoped
+//! URLs and API keys are made.
 //!
 //! # Why a listener of its own
 //! Nothing here is for agents. It is loopback unless the operator says otherwise, and no path of it exists on the
@@ -7,28 +8,42 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::{FromRef, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use serde_json::{Value, json};
 
-use crate::secret::Secret;
+use crate::admin::answer::error;
+use crate::admin::routes::Operation;
+use crate::admin::tls::{Peer, TlsListener};
+use crate::identify::Admins;
+use crate::record::ChangeLine;
+use crate::tenancy::Office;
 
+mod accounts;
+mod answer;
 mod catalogue;
 mod connect;
+mod explain;
+mod idempotency;
+mod keys;
+mod local;
+mod openapi;
 mod policy;
+mod routes;
 mod secrets;
+mod tenants;
+mod tls;
 mod urls;
 mod vault;
+mod who;
 
 pub use catalogue::{OfferError, OfferOf, Offers};
 pub use connect::{Connects, DeskError};
-mod explain;
-
 pub use explain::Explains;
+pub use local::Local;
 pub use policy::{NewCanary, Promotion, RolloutError, Rollouts};
 pub use secrets::{NewSecret, SecretError, Secrets};
 pub use urls::{NewUrl, UrlError, Urls};
@@ -45,10 +60,8 @@ pub struct AdminState {
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// The effective configuration, its secrets masked.
     pub config: Arc<dyn Fn() -> Value + Send + Sync>,
-    /// Scoped URLs.
-    pub urls: Arc<dyn Urls>,
-    /// Sealed secrets.
-    pub secrets: Arc<dyn Secrets>,
+    /// What concerns tenants.
+    pub tenancy: Tenancy,
     /// The keys that seal.
     pub data_keys: Arc<dyn DataKeys>,
     /// Accounts that a person connects, and the notices about them.
@@ -59,10 +72,35 @@ pub struct AdminState {
     pub explains: Arc<dyn Explains>,
     /// The candidate policy.
     pub rollouts: Arc<dyn Rollouts>,
-    /// The bearer token of `/v1/`.
-    pub token: Arc<Secret>,
+    /// Who may use `/v1/`.
+    pub admins: Arc<Admins>,
+    /// Where changes are put on the record.
+    pub changes: Arc<dyn Fn(&ChangeLine<'_>) + Send + Sync>,
     /// Names in `Host`, beside addresses and `localhost`, under which the listener is reached; lower case.
     pub hosts: Arc<[String]>,
+}
+
+/// What concerns tenants: of a gate that runs, or in the store of one that does not.
+#[derive(Clone)]
+pub struct Tenancy {
+    /// The office that serves now.
+    pub office: Arc<dyn Fn() -> Arc<Office> + Send + Sync>,
+    /// Scoped URLs.
+    pub urls: Arc<dyn Urls>,
+    /// Sealed secrets.
+    pub secrets: Arc<dyn Secrets>,
+}
+
+impl FromRef<AdminState> for Tenancy {
+    fn from_ref(state: &AdminState) -> Self {
+        state.tenancy.clone()
+    }
+}
+
+/// The OpenAPI document of the API.
+#[must_use]
+pub fn document() -> Value {
+    routes::document()
 }
 
 /// Why the gate should not get traffic.
@@ -74,46 +112,35 @@ pub struct Reason {
     pub why: String,
 }
 
-/// Serves until `shutdown` resolves.
+/// Serves until `shutdown` resolves, over TLS where there is a configuration for it.
 ///
 /// # Errors
 /// The listener cannot be used.
 pub async fn serve(
     listener: std::net::TcpListener,
+    tls: Option<Arc<rustls::ServerConfig>>,
     state: AdminState,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let address = listener.local_addr()?;
-    axum::serve(listener, router(state, address)).with_graceful_shutdown(shutdown).await
+    let service = router(state, address).into_make_service_with_connect_info::<Peer>();
+    match tls {
+        None => axum::serve(listener, service).with_graceful_shutdown(shutdown).await,
+        Some(tls) => {
+            let listener = TlsListener::new(listener, tls)?;
+            axum::serve(listener, service).with_graceful_shutdown(shutdown).await
+        }
+    }
 }
 
 fn router(state: AdminState, address: SocketAddr) -> Router {
-    let guarded = Router::new()
-        .route("/v1/urls", get(urls::list).post(urls::create))
-        .route("/v1/urls/{id}", delete(urls::revoke))
-        .route("/v1/secrets", post(secrets::seal))
-        .route("/v1/vault", get(vault::in_use))
-        .route("/v1/vault/rekey", post(vault::rekey))
-        .route("/v1/accounts/{tenant}/{server}/connect", post(connect::connect))
-        .route("/v1/grants", get(connect::grants))
-        .route("/v1/webhooks", get(connect::notices))
-        .route("/v1/webhooks/{id}/replay", post(connect::replay))
-        .route("/v1/catalogue", get(catalogue::offer))
-        .route("/v1/explain", get(explain::explain))
-        .route("/v1/policy", get(policy::status))
-        .route("/v1/policy/serving", get(policy::serving))
-        .route("/v1/policy/canary", post(policy::canary))
-        .route("/v1/policy/promote", post(policy::promote))
-        .route("/v1/policy/rollback", post(policy::rollback))
-        .route_layer(middleware::from_fn_with_state(state.clone(), with_token));
+    let guarded = routed(routes::tenancy().into_iter().chain(routes::running()))
+        .route_layer(middleware::from_fn_with_state(state.tenancy.clone(), idempotency::once))
+        .route_layer(middleware::from_fn_with_state(state.clone(), who::known));
     let hosts = Hosts { named: Arc::clone(&state.hosts), address: address.ip() };
-    Router::new()
-        .route("/livez", get(live))
-        .route("/readyz", get(ready))
-        .route("/metrics", get(metrics))
-        .route("/config", get(config))
+    routed(routes::open().into_iter())
         .merge(guarded)
         .method_not_allowed_fallback(async || {
             error(StatusCode::METHOD_NOT_ALLOWED, "this path does not take the method")
@@ -121,6 +148,12 @@ fn router(state: AdminState, address: SocketAddr) -> Router {
         .fallback(async || error(StatusCode::NOT_FOUND, "there is nothing at this path"))
         .layer(middleware::from_fn_with_state(hosts, with_known_host))
         .with_state(state)
+}
+
+fn routed<S: Clone + Send + Sync + 'static>(operations: impl Iterator<Item = Operation<S>>) -> Router<S> {
+    operations
+        .map(Operation::handler)
+        .fold(Router::new(), |router, (path, handler)| router.route(path, handler))
 }
 
 async fn live() -> Json<Value> {
@@ -140,11 +173,6 @@ async fn metrics(State(state): State<AdminState>) -> impl IntoResponse {
 
 async fn config(State(state): State<AdminState>) -> Json<Value> {
     Json((state.config)())
-}
-
-/// A refusal in plain words.
-fn error(status: StatusCode, what: &str) -> Response {
-    (status, Json(json!({"error": what}))).into_response()
 }
 
 #[derive(Clone)]
@@ -179,24 +207,6 @@ async fn with_known_host(State(hosts): State<Hosts>, request: Request, next: Nex
         StatusCode::FORBIDDEN,
         "the Host header is not one of this listener: use its address, localhost, or a name in `admin.hosts`",
     )
-}
-
-async fn with_token(State(state): State<AdminState>, request: Request, next: Next) -> Response {
-    let mut values = request.headers().get_all(header::AUTHORIZATION).iter();
-    let given =
-        values.next().and_then(|value| value.to_str().ok()).and_then(|text| text.strip_prefix("Bearer "));
-    let expected = state.token.expose().as_bytes();
-    let known = given.is_some_and(|given| {
-        aws_lc_rs::constant_time::verify_slices_are_equal(given.as_bytes(), expected).is_ok()
-    });
-    if known && values.next().is_none() && !expected.is_empty() {
-        return next.run(request).await;
-    }
-    let words =
-        "the admin token is needed: `Authorization: Bearer <text of admin.token in the state directory>`";
-    let mut answer = error(StatusCode::UNAUTHORIZED, words);
-    answer.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
-    answer
 }
 
 #[cfg(test)]

@@ -26,6 +26,7 @@ mod key;
 mod policy;
 mod run;
 mod state;
+mod tenant;
 mod url;
 mod vault;
 mod webhook;
@@ -176,6 +177,9 @@ enum Command {
     /// The configuration's schema, and what it comes to
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// Tenants
+    #[command(subcommand)]
+    Tenant(tenant::TenantCommand),
     /// API keys
     #[command(subcommand)]
     Key(key::KeyCommand),
@@ -240,6 +244,7 @@ fn dispatch(command: Command, console: &mut Console<'_>) -> Result<Exit, Failure
         Command::Check(command) => Ok(command.run(console)),
         Command::Demo(command) => command.run(console),
         Command::Config(command) => command.run(console),
+        Command::Tenant(command) => command.run(console),
         Command::Key(command) => command.run(console),
         Command::Url(command) => command.run(console),
         Command::Account(command) => command.run(console),

@@ -28,6 +28,7 @@ mod schema;
 mod show;
 mod source;
 mod store;
+mod stored;
 mod structure;
 mod upstream;
 mod yaml;
@@ -46,6 +47,7 @@ pub use fill::{Env, ProcessEnv};
 pub use problem::{BadConfig, Finding, Warning};
 pub use schema::schema;
 pub use store::{HostPort, Redis, Topology};
+pub use stored::account_schema;
 pub use upstream::{Account, PinMode, Server, Timeouts, ToolRule, UpstreamTls};
 
 /// Everything that a gate is built from.
@@ -166,6 +168,12 @@ pub struct Admin {
     pub address: Option<SocketAddr>,
     /// Names in `Host` under which it is reached, beside addresses and `localhost`; lower case, with a port or without.
     pub hosts: Vec<String>,
+    /// TLS, or cleartext.
+    pub tls: Option<ListenerTls>,
+    /// Issuers of access tokens for its API.
+    pub issuers: Vec<Issuer>,
+    /// Whom client certificates stand for there; `None`: they prove nothing.
+    pub certificates: Option<Certificates>,
 }
 
 /// Policy.
@@ -299,6 +307,12 @@ pub struct State {
 }
 
 impl State {
+    /// Whether there is a store already, so that something may be in it.
+    #[must_use]
+    pub fn has_store(&self) -> bool {
+        self.redis.is_some() || self.directory.join("portcullis.redb").exists()
+    }
+
     /// Where delivered policies are kept, a folder for each revision.
     #[must_use]
     pub fn policies(&self) -> PathBuf {

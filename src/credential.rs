@@ -171,14 +171,6 @@ impl Vault {
         account::connection(account, By::Tenant, &self.places, &self.clients).map(Arc::new)
     }
 
-    /// The credential of the permit's tenant for the permit's server.
-    ///
-    /// # Errors
-    /// [`Refusal::NoAccount`], [`Refusal::NeedsReauth`] or [`Refusal::CredentialUnavailable`].
-    pub async fn lease(&self, permit: &Permit) -> Result<Lease, Refusal> {
-        self.lease_for(permit.caller().tenant(), &permit.server().name).await
-    }
-
     /// The same for the gate's own pull of a catalogue, which no caller asks for.
     ///
     /// # Errors
@@ -277,6 +269,44 @@ impl Vault {
         let all = all.filter(move |account| tenant.is_none_or(|tenant| account.tenant == *tenant));
         all.filter(|account| matches!(account.credential, Credential::AuthorizationCode(_)))
             .map(|account| (&account.tenant, &account.server))
+    }
+}
+
+impl Connection {
+    /// The credential for a permitted call. A connection that is not of the permit's tenant and server gives none.
+    ///
+    /// # Errors
+    /// [`Refusal::NoAccount`], [`Refusal::NeedsReauth`] or [`Refusal::CredentialUnavailable`].
+    pub async fn lease_for(self: &Arc<Self>, permit: &Permit) -> Result<Lease, Refusal> {
+        let (tenant, server) = (permit.caller().tenant(), &permit.server().name);
+        if self.account().tenant != *tenant || self.account().server != *server {
+            return Err(Refusal::NoAccount(server.clone()));
+        }
+        self.lease().await
+    }
+
+    /// Seals `secret` for the account and keeps it. Tokens that were got with the one before are dropped.
+    ///
+    /// # Errors
+    /// Its secret is elsewhere, or it can't be sealed or kept.
+    pub async fn seal(&self, secret: &Secret) -> Result<(), VaultError> {
+        self.of_sealed()?.put_secret(secret).await
+    }
+
+    /// Removes the account's sealed secret; true if there was one.
+    ///
+    /// # Errors
+    /// Its secret is elsewhere, or the store failed.
+    pub async fn forget_secret(&self) -> Result<bool, VaultError> {
+        self.of_sealed()?.remove_secret().await
+    }
+
+    fn of_sealed(&self) -> Result<&Self, VaultError> {
+        let account = self.account();
+        match self.is_sealed() {
+            true => Ok(self),
+            false => Err(VaultError::NotSealed(account.tenant.clone(), account.server.clone())),
+        }
     }
 }
 

@@ -47,7 +47,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::catalogue::Pins;
-use crate::config::{Account, Config, Server};
+use crate::config::Config;
 use crate::credential::Vault;
 use crate::decide::{Circumstances, Comparison, Denied, Permit, Rollout, Subject};
 use crate::decode::{Decoded, Era, Message, decode};
@@ -65,6 +65,7 @@ use crate::record::metrics::{Asked, Lasting};
 use crate::record::{About, Intent};
 use crate::refusal::Refusal;
 use crate::respond::Answer;
+use crate::tenancy::{Directory, Office};
 
 /// One generation of the gate: what one configuration and one policy make. A message runs start to finish on the
 /// generation that it began with.
@@ -75,10 +76,11 @@ pub struct Gateway {
     states: Arc<States>,
     rollout: Arc<Rollout>,
     vault: Arc<Vault>,
+    directory: Arc<Directory>,
+    office: Arc<Office>,
     quotas: HashMap<TenantId, Quotas>,
     default_quotas: Quotas,
     endpoints: HashMap<ServerName, Endpoint>,
-    own_endpoints: HashMap<(TenantId, ServerName), Endpoint>,
     pins: Arc<Pins>,
     pages: Arc<Pages>,
     shared: Arc<Shared>,
@@ -109,7 +111,7 @@ impl Gateway {
     ) -> Result<Answer<Relay>, Refusal> {
         let caller = self.identify.caller(inbound.head()).await?;
         call.caller = Some(Arc::clone(&caller));
-        let way = self.way(inbound.head(), caller, call)?;
+        let way = self.way(inbound.head(), caller, call).await?;
         let body = inbound.body().await?;
         let depth = self.config.listen.limits.json_depth;
         match decode(inbound.head(), body, way.version(), depth)
@@ -154,8 +156,8 @@ impl Gateway {
         let permit = permit.map_err(|denied| call.denied(*denied))?;
         let slot = self.admit(way, &permit).await?;
         call.open = Some(self.open(&permit, &circumstances, call).await?);
-        let lease = self.vault.lease(&permit).await?;
-        let url = self.account(way).and_then(|account| account.url.as_ref());
+        let lease = way.account()?.connection.lease_for(&permit).await?;
+        let url = way.url();
         let token = self.shared.voucher.vouch(&permit, &call.vouched(url))?;
         let era = permit.message().era;
         let passage = Passage { permit, slot, lease };
@@ -183,7 +185,7 @@ impl Gateway {
         if action.is_standing() {
             return govern.admit_stream(permit, quotas, self.config.listen.limits.streams_per_tenant);
         }
-        let account = if action.is_word() { None } else { self.account(way) };
+        let account = if action.is_word() { None } else { way.account.as_deref().map(|held| &*held.account) };
         govern.admit(permit, quotas, account, wait).await
     }
 
@@ -213,7 +215,7 @@ impl Gateway {
     }
 
     /// Which server a request goes to, and the session that it says it belongs to.
-    fn way(&self, head: &Head, caller: Arc<Caller>, call: &mut Call) -> Result<Way, Refusal> {
+    async fn way(&self, head: &Head, caller: Arc<Caller>, call: &mut Call) -> Result<Way, Refusal> {
         let name = match (&head.target, caller.scope()) {
             (Target::ScopedUrl(_), Some(scope)) => &scope.server,
             (Target::Server(name) | Target::OnlyServer(name), _) => name,
@@ -231,27 +233,17 @@ impl Gateway {
                 Some(self.sessions.open(sealed, &server.name, &caller).ok_or(Refusal::UnknownSession)?)
             }
         };
-        Ok(Way { caller, server: Arc::clone(server), session, eyes: Eyes::Caller })
+        let account = self.directory.find(caller.tenant(), &server.name).await?;
+        Ok(Way { caller, server: Arc::clone(server), account, session, eyes: Eyes::Caller })
     }
 
     fn quotas(&self, tenant: &TenantId) -> &Quotas {
         self.quotas.get(tenant).unwrap_or(&self.default_quotas)
     }
 
-    fn account(&self, way: &Way) -> Option<&Account> {
-        let key = (way.caller.tenant().clone(), way.server.name.clone());
-        self.config.accounts.get(&key).map(Arc::as_ref)
-    }
-
-    /// Whether the tenant has an account at the server.
-    #[must_use]
-    pub fn has_account(&self, account: &(TenantId, ServerName)) -> bool {
-        self.config.accounts.contains_key(account)
-    }
-
-    fn endpoint(&self, tenant: &TenantId, server: &Server) -> Result<&Endpoint, Refusal> {
-        let own = self.own_endpoints.get(&(tenant.clone(), server.name.clone()));
-        own.or_else(|| self.endpoints.get(&server.name)).ok_or(Refusal::Internal)
+    fn endpoint<'w>(&'w self, way: &'w Way) -> Result<&'w Endpoint, Refusal> {
+        let own = way.account.as_ref().and_then(|held| held.endpoint.as_ref());
+        own.or_else(|| self.endpoints.get(&way.server.name)).ok_or(Refusal::Internal)
     }
 
     /// The configuration of this generation.

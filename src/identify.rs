@@ -5,6 +5,7 @@
 //! allows it, nobody in particular. The first proof that is there decides: where it fails, the request is refused and no weaker
 //! proof is looked at.
 
+mod admins;
 mod certificate;
 pub mod challenge;
 mod clock;
@@ -15,6 +16,7 @@ mod presented;
 mod principal;
 pub mod problem;
 mod proof;
+mod records;
 mod sealed;
 pub mod session;
 pub mod state;
@@ -22,6 +24,11 @@ mod strangers;
 #[cfg(test)]
 mod tests;
 pub mod url;
+mod uses;
+
+pub use admins::{Admins, NotAdmin, Power, Principal};
+pub use records::Records;
+pub use uses::Uses;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -35,7 +42,7 @@ use crate::identify::challenge::Challenges;
 use crate::identify::clock::Clock;
 use crate::identify::dpop::Proofs;
 use crate::identify::jwt::{Bound, Tokens};
-use crate::identify::key::ApiKeys;
+use crate::identify::key::{ApiKeys, digest};
 use crate::identify::presented::{Presented, presented};
 use crate::identify::problem::IdentityProblem;
 use crate::identify::proof::{BadProof, Found};
@@ -45,6 +52,7 @@ use crate::inbound::{Door, Head, Target};
 use crate::name::{AgentId, ServerName, TenantId, UrlId, UserId};
 use crate::refusal::Refusal;
 use crate::secret::Secret;
+use crate::tenancy::Standing;
 
 /// A gate key shorter than this could be guessed.
 const SHORTEST_GATE_KEY: usize = 32;
@@ -55,6 +63,7 @@ pub struct Identify {
     urls: Arc<ScopedUrls>,
     tokens: Tokens,
     keys: ApiKeys,
+    records: Records,
     certificates: Rules,
     anonymous: Option<Arc<Caller>>,
     proofs: Proofs,
@@ -72,14 +81,15 @@ impl Identify {
         identity: &config::Identity,
         public_url: &str,
         urls: Arc<ScopedUrls>,
+        records: Records,
     ) -> Result<Self, Vec<IdentityProblem>> {
-        Self::with_clock(identity, public_url, urls, Clock::system())
+        Self::with_clock(identity, public_url, (urls, records), Clock::system())
     }
 
     fn with_clock(
         identity: &config::Identity,
         public_url: &str,
-        urls: Arc<ScopedUrls>,
+        (urls, records): (Arc<ScopedUrls>, Records),
         clock: Clock,
     ) -> Result<Self, Vec<IdentityProblem>> {
         let mut problems = Vec::new();
@@ -94,6 +104,7 @@ impl Identify {
             urls,
             tokens: Tokens::new(&identity.issuers, clock.clone(), &mut problems),
             keys: ApiKeys::new(&identity.api_keys, &mut problems),
+            records,
             certificates: Rules::new(identity.certificates.as_ref(), &mut problems),
             anonymous: identity
                 .anonymous
@@ -147,14 +158,15 @@ impl Identify {
             tried @ (Found::Valid(_) | Found::Invalid(_)) => tried,
         };
         match found {
-            Found::Valid(caller) => Ok(caller),
+            Found::Valid(caller) if self.serves(&caller.tenant).await? => Ok(caller),
+            Found::Valid(_) => Err(refused(BadProof::NotServed)),
             Found::Invalid(bad) => Err(refused(bad)),
             Found::Nothing => self.anonymous.clone().ok_or(Refusal::NotAuthenticated),
         }
     }
 
     /// The holder of a scoped URL. With a credential besides they are who that says, narrowed to the URL; but a URL of another
-    /// tenant does not exist for them.
+    /// tenant does not exist for them, and one of a tenant that is not served for nobody.
     async fn holder(&self, token: &Secret, head: &Head) -> Result<Arc<Caller>, Refusal> {
         let address = head.peer.ip();
         if !self.strangers.may_look(address) {
@@ -165,6 +177,13 @@ impl Identify {
             self.strangers.missed(address);
         }
         let url = url?;
+        let tenant = &url.caller.tenant;
+        if self.standing(tenant).await? != Standing::Served {
+            return Err(Refusal::UnknownUrl);
+        }
+        if let Some(scope) = &url.caller.scope {
+            self.records.uses.note(tenant, scope.id.as_str(), self.clock.now());
+        }
         match self.credential(head).await {
             Found::Nothing if url.needs_second_factor => Err(Refusal::NotAuthenticated),
             Found::Nothing => Ok(Arc::clone(&url.caller)),
@@ -188,7 +207,7 @@ impl Identify {
         match presented(&head.headers) {
             Err(bad) => Found::Invalid(bad),
             Ok(Presented::Nothing) => Found::Nothing,
-            Ok(Presented::ApiKey(key)) => self.keys.find(key, self.clock.now()),
+            Ok(Presented::ApiKey(key)) => self.key(&digest(key)).await,
             Ok(Presented::Bearer(token)) => self.token(token, head, false).await,
             Ok(Presented::Dpop(token)) => self.token(token, head, true).await,
         }

@@ -15,6 +15,9 @@
 //! | `vouch` | who says so? | a Txn-Token |
 //! | `forward` | to the server | `Reply` |
 //! | `respond` | what is the caller told? | `Answer` |
+//!
+//! Beside the path: [`tenancy`] knows the tenants and their accounts, [`store`] keeps what was made while the gate runs, and
+//! [`admin`] is where it is made.
 
 pub mod address;
 pub mod admin;
@@ -39,4 +42,5 @@ pub mod review;
 pub mod run;
 pub mod secret;
 pub mod store;
+pub mod tenancy;
 pub mod vouch;

@@ -10,6 +10,7 @@ mod tls;
 mod write;
 
 pub use drain::Drain;
+pub use tls::{BadTls, read as client_certificate, server_config};
 
 use std::future::poll_fn;
 use std::net::{SocketAddr, TcpListener};

@@ -112,6 +112,10 @@ name!(
     UrlId, max 64, slug
 );
 name!(
+    /// The public id of an API key that was made while the gate runs (`ak_…`); not the key.
+    KeyId, max 64, slug
+);
+name!(
     /// Which policy decided: a digest of every policy and data file, `git:<commit>`, or `bundle:<revision>@<digest>`.
     Revision, max 192, plain
 );

@@ -26,6 +26,7 @@ use crate::secret::Key;
 
 mod candidate;
 mod chain;
+mod change;
 mod drift;
 mod health;
 mod keeper;
@@ -45,6 +46,7 @@ pub mod verify;
 mod writer;
 
 pub use candidate::{ListLine, PolicyEvent, PolicyLine, ToolSeen};
+pub use change::ChangeLine;
 pub use drift::DriftLine;
 pub use key::AuditKey;
 pub use line::{About, Intent, RefusalLine};
@@ -209,6 +211,13 @@ impl Record {
     /// Puts a step of a candidate policy on the record, without waiting for it.
     pub fn policy(&self, step: &PolicyLine<'_>) {
         if self.queue.refusal(&candidate::policy(step)).is_err() {
+            self.health.lose();
+        }
+    }
+
+    /// Puts a change by the admin API on the record, without waiting for it.
+    pub fn changed(&self, change: &ChangeLine<'_>) {
+        if self.queue.refusal(&change::line(change)).is_err() {
             self.health.lose();
         }
     }

@@ -30,6 +30,7 @@ use tokio::task::JoinSet;
 use crate::config::{Config, Env};
 use crate::decide::watch::Watch;
 use crate::gateway::{BuildError, Gate, Gateway, Policies, Shared};
+use crate::identify::Admins;
 use crate::listen::{self, CannotListen, Drain};
 use crate::secret::Secret;
 
@@ -102,7 +103,9 @@ impl Running {
         let gate = Gate::new(gateway);
         let bound = bind(&config)?;
         let admin = bind_admin(&config).map_err(|error| vec![error])?;
-        let token = admin_token(&config).map_err(|error| vec![error])?;
+        let admins = admins(&config)?;
+        let tls = config.admin.tls.as_ref().map(listen::server_config).transpose();
+        let tls = tls.map_err(|bad| vec![CannotListen::from(bad).into()])?.map(Arc::new);
         let addresses: Vec<_> = bound.iter().map(|bound| bound.address).collect();
         let drain = Drain::new();
         let (shutdown, watch) = watch::channel(false);
@@ -112,13 +115,13 @@ impl Running {
         tasks.spawn(save(Arc::clone(&shared), watch.clone()));
         tasks.spawn(notify(Arc::clone(&gate), watch.clone()));
         let admin = admin.map(|(socket, address)| {
-            let state = operator::state(&gate, &drain, token);
+            let state = operator::state(&gate, &drain, admins);
             let mut stop = watch.clone();
             tasks.spawn(async move {
                 let until = async move {
                     let _ = stop.wait_for(|stop| *stop).await;
                 };
-                if let Err(error) = crate::admin::serve(socket, state, until).await {
+                if let Err(error) = crate::admin::serve(socket, tls, state, until).await {
                     tracing::error!(%error, "The admin listener ended");
                 }
             });
@@ -138,6 +141,7 @@ impl Running {
             None => Some(reload::policy(&gate, revision)),
         };
         tasks.spawn(candidate::follow(Arc::clone(&gate), watch));
+        tasks.spawn(finish_removals(Arc::clone(&gate)));
         for address in &addresses {
             tracing::info!(%address, "listening");
         }
@@ -174,6 +178,7 @@ impl Running {
         .await;
         self.tasks.abort_all();
         self.shared.save_spending().await;
+        self.shared.save_uses().await;
         let shared = Arc::clone(&self.shared);
         let _ = tokio::task::spawn_blocking(move || shared.record().stop()).await;
         answered
@@ -203,10 +208,11 @@ fn bind_admin(config: &Config) -> Result<Option<(std::net::TcpListener, SocketAd
     Ok(Some((socket, address)))
 }
 
-fn admin_token(config: &Config) -> Result<Secret, StartError> {
+fn admins(config: &Config) -> Result<Admins, Vec<StartError>> {
     let path = config.admin_token();
-    let text = std::fs::read_to_string(&path).map_err(|why| StartError::AdminToken { path, why })?;
-    Ok(Secret::new(text.trim_end().to_owned()))
+    let text = std::fs::read_to_string(&path).map_err(|why| vec![StartError::AdminToken { path, why }])?;
+    let admins = Admins::new(&config.admin, Secret::new(text.trim_end().to_owned()));
+    admins.map_err(|wrong| wrong.into_iter().map(|problem| BuildError::from(problem).into()).collect())
 }
 
 async fn serve(
@@ -229,6 +235,7 @@ async fn keep(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
             () = tokio::time::sleep(rest) => {}
         }
         shared.govern().tidy();
+        shared.save_uses().await;
         if let Err(error) = shared.voucher().maintain(SystemTime::now()).await {
             tracing::warn!(%error, "Signing keys were not looked after");
         }
@@ -245,6 +252,14 @@ async fn notify(gate: Arc<Gate>, mut stop: watch::Receiver<bool>) {
         if let Err(error) = gate.current().vault().deliver_notices().await {
             tracing::warn!(%error, "Notices were not looked after");
         }
+    }
+}
+
+/// Goes on with what a stop has broken off.
+async fn finish_removals(gate: Arc<Gate>) {
+    let office = Arc::clone(gate.current().office());
+    if let Err(problem) = office.finish_removals().await {
+        tracing::warn!(%problem, "A tenant that is being deleted is not gone yet");
     }
 }
 

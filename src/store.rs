@@ -65,11 +65,13 @@ pub enum Table {
     Webhooks,
     /// Answers to requests that may be repeated. Entries vanish.
     Idempotency,
+    /// When API keys and scoped URLs were last used, by tenant and id.
+    Uses,
 }
 
 impl Table {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Urls,
         Self::Credentials,
         Self::DataKeys,
@@ -84,6 +86,7 @@ impl Table {
         Self::Consents,
         Self::Webhooks,
         Self::Idempotency,
+        Self::Uses,
     ];
 
     /// Its name, in every engine and in an export.
@@ -104,6 +107,7 @@ impl Table {
             Self::Consents => "consents",
             Self::Webhooks => "webhooks",
             Self::Idempotency => "idempotency",
+            Self::Uses => "uses",
         }
     }
 

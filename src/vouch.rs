@@ -34,6 +34,8 @@ mod ring;
 
 /// No token lives longer, whatever is configured.
 pub const LONGEST_LIFETIME: Duration = Duration::from_secs(60);
+/// How long gates that share a store publish a new key before they sign with it: longer than they go without looking for one.
+const ANNOUNCED: Duration = Duration::from_secs(90);
 
 /// Signs what the gate says to servers, and publishes the keys by which they check it.
 pub struct Voucher {
@@ -88,6 +90,7 @@ impl Voucher {
         now: SystemTime,
     ) -> Result<Self, VouchError> {
         let lifetime = config.lifetime.clamp(Duration::from_secs(1), LONGEST_LIFETIME);
+        let announced = if store.is_shared() { ANNOUNCED } else { Duration::ZERO };
         let voucher = Self {
             issuer: config.issuer.clone(),
             header: config.header.clone(),
@@ -97,7 +100,8 @@ impl Voucher {
                 sealer,
                 algorithm: config.algorithm,
                 rotate: config.rotate,
-                overlap: config.rotate.saturating_add(lifetime),
+                overlap: config.rotate.saturating_add(lifetime).saturating_add(announced),
+                announced,
             },
             ring: ArcSwap::from_pointee(Ring::default()),
         };
@@ -143,7 +147,8 @@ impl Voucher {
         Ok(())
     }
 
-    /// Makes a new key and signs with it from now on. The one before stays published for one more period.
+    /// Makes a new key and signs with it, at once or, where gates share the store, when all of them publish it. The one before stays
+    /// published for one more period.
     ///
     /// # Errors
     /// The store or the sealer fails; the keys that are here stay in use.

@@ -19,9 +19,10 @@ use portcullis::decide::{
     Candidacy, Circumstances, Compared, Decide, Question, Rollout, Sight, Stage, Subject,
 };
 use portcullis::identify::url::ScopedUrls;
-use portcullis::identify::{Caller, Identify};
+use portcullis::identify::{Caller, Identify, Records};
 use portcullis::inbound::{Head, Target};
 use portcullis::name::{Invocation, ToolName};
+use portcullis::store::Store;
 use portcullis::store::file::FileStore;
 use serde_json::json;
 
@@ -179,9 +180,10 @@ fn load(policy: &Policy) -> Decide {
 }
 
 fn caller(config: &Config, directory: &Path) -> Arc<Caller> {
-    let store = Arc::new(FileStore::open(directory.join("store")).unwrap());
+    let store: Arc<dyn Store> = Arc::new(FileStore::open(directory.join("store")).unwrap());
+    let records = Records::new(config, &store, Arc::default());
     let urls = Arc::new(ScopedUrls::new(store, &config.identity.gate_key, false).unwrap());
-    let identify = Identify::new(&config.identity, "http://localhost", urls).unwrap();
+    let identify = Identify::new(&config.identity, "http://localhost", urls, records).unwrap();
     let head = Head {
         method: Method::POST,
         target: Target::Server(config.servers.keys().next().unwrap().clone()),

@@ -320,7 +320,9 @@ impl Gate {
         assert!(status.is_success(), "not revoked: {status}");
     }
 
-    fn admin_token(&self) -> String {
+    /// The text of the admin token.
+    #[must_use]
+    pub fn admin_token(&self) -> String {
         fs::read_to_string(self.house.path("state/admin.token")).expect("the admin token").trim().to_owned()
     }
 }

@@ -4,6 +4,7 @@
 //! stopped when it is dropped, ports are always 0, and every wait is for a condition with a deadline.
 
 pub mod agent;
+pub mod api;
 pub mod binary;
 pub mod bundle;
 pub mod certificate;

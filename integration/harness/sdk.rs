@@ -204,6 +204,15 @@ impl Client {
     }
 }
 
+/// A module of the Python that the set-up brings, as a command.
+#[must_use]
+pub fn python_module(name: &str) -> Command {
+    set_up();
+    let mut command = Command::new(target().join("tools/python/bin/python"));
+    command.args(["-m", name]);
+    command
+}
+
 /// A Python program, run with the packages of the tests.
 #[must_use]
 pub fn python(script: impl AsRef<Path>) -> Command {

@@ -9,7 +9,8 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::admin::{AdminState, error};
+use crate::admin::AdminState;
+use crate::admin::answer::error;
 
 /// Asks servers what they offer.
 #[async_trait]

@@ -3,14 +3,18 @@
 use async_trait::async_trait;
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Extension, Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::admin::{AdminState, error};
+use crate::admin::AdminState;
+use crate::admin::answer::error;
+use crate::admin::who::{About, meant, theirs};
+use crate::identify::Principal;
 use crate::name::{ServerName, TenantId};
+use crate::tenancy::Problem;
 
 /// Connects accounts, and says how they stand.
 #[async_trait]
@@ -58,31 +62,28 @@ pub(super) struct Whose {
 
 pub(super) async fn connect(
     State(state): State<AdminState>,
+    Extension(principal): Extension<Principal>,
     Path((tenant, server)): Path<(String, String)>,
-) -> Response {
-    let (Ok(tenant), Ok(server)) = (TenantId::parse(&tenant), ServerName::parse(&server)) else {
-        return error(StatusCode::NOT_FOUND, "there is no such account");
+) -> Result<Response, Problem> {
+    let tenant = theirs(&principal, &tenant)?;
+    let Ok(server) = ServerName::parse(&server) else {
+        return Err(Problem::Unknown("such an account".to_owned()));
     };
-    match state.connects.connect(&tenant, &server).await {
-        Ok(consent) => (StatusCode::CREATED, Json(consent)).into_response(),
-        Err(error) => error.into_response(),
-    }
+    let begun = state.connects.connect(&tenant, &server).await;
+    Ok(About::of(&tenant, None, begun.map(|consent| (StatusCode::CREATED, Json(consent)))))
 }
 
 pub(super) async fn grants(
     State(state): State<AdminState>,
+    Extension(principal): Extension<Principal>,
     asked: Result<Query<Whose>, QueryRejection>,
-) -> Response {
-    let bad = |why: &str| error(StatusCode::BAD_REQUEST, why);
-    let Ok(Query(whose)) = asked else { return bad("the only parameter is `tenant`") };
-    let tenant = match whose.tenant.as_deref().map(TenantId::parse).transpose() {
-        Ok(tenant) => tenant,
-        Err(why) => return bad(&format!("`tenant` is no tenant's name: {why}")),
+) -> Result<Response, Problem> {
+    let Ok(Query(whose)) = asked else {
+        return Ok(error(StatusCode::BAD_REQUEST, "the only parameter is `tenant`"));
     };
-    match state.connects.grants(tenant.as_ref()).await {
-        Ok(grants) => Json(json!({"grants": grants})).into_response(),
-        Err(error) => error.into_response(),
-    }
+    let tenant = meant(&principal, whose.tenant.as_deref())?;
+    let grants = state.connects.grants(tenant.as_ref()).await;
+    Ok(grants.map(|grants| Json(json!({"grants": grants}))).into_response())
 }
 
 pub(super) async fn notices(State(state): State<AdminState>) -> Response {

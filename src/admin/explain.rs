@@ -7,7 +7,8 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::admin::{AdminState, error};
+use crate::admin::AdminState;
+use crate::admin::answer::error;
 
 /// Explains messages of the audit.
 pub trait Explains: Send + Sync {

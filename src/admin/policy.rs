@@ -9,7 +9,8 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::admin::{AdminState, error};
+use crate::admin::AdminState;
+use crate::admin::answer::error;
 
 /// Tells and changes how far a candidate policy has come. Each answers with what holds now.
 #[async_trait]

@@ -2,14 +2,17 @@
 
 use async_trait::async_trait;
 use axum::Json;
-use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
+use axum::extract::{Extension, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Deserializer};
 use serde_json::json;
 
-use crate::admin::{AdminState, error};
+use crate::admin::Tenancy;
+use crate::admin::answer::error;
+use crate::admin::who::{About, theirs};
+use crate::identify::Principal;
 use crate::secret::Secret;
 
 /// Seals secrets for accounts.
@@ -44,15 +47,20 @@ pub enum SecretError {
 }
 
 pub(super) async fn seal(
-    State(state): State<AdminState>,
+    State(tenancy): State<Tenancy>,
+    Extension(principal): Extension<Principal>,
     new: Result<Json<NewSecret>, JsonRejection>,
 ) -> Response {
     // What a parser says of a body may quote it, so that it is not passed on.
     let Ok(Json(new)) = new else {
         return error(StatusCode::BAD_REQUEST, "send a JSON object of `tenant`, `server` and `secret`");
     };
-    match state.secrets.seal(new).await {
-        Ok(()) => Json(json!({"sealed": true})).into_response(),
+    let tenant = match theirs(&principal, &new.tenant) {
+        Ok(tenant) => tenant,
+        Err(problem) => return problem.into_response(),
+    };
+    match tenancy.secrets.seal(new).await {
+        Ok(()) => About::of(&tenant, None, Json(json!({"sealed": true}))),
         Err(why @ SecretError::Unfit(_)) => error(StatusCode::UNPROCESSABLE_ENTITY, &why.to_string()),
         Err(why @ SecretError::Failed(_)) => error(StatusCode::SERVICE_UNAVAILABLE, &why.to_string()),
     }

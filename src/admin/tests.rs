@@ -6,6 +6,7 @@ use reqwest::{Client, Method};
 
 use super::*;
 use crate::name::{ServerName, TenantId, UrlId};
+use crate::secret::Secret;
 
 /// Scoped URLs that are kept in memory: who made which for which tenant.
 #[derive(Default)]
@@ -117,6 +118,18 @@ impl DataKeys for Kept {
     }
 }
 
+/// Whoever has the token `sesame`.
+fn admins() -> Admins {
+    let admin = crate::config::Admin {
+        address: None,
+        hosts: Vec::new(),
+        tls: None,
+        issuers: Vec::new(),
+        certificates: None,
+    };
+    Admins::new(&admin, Secret::new("sesame".to_owned())).unwrap()
+}
+
 struct Admin {
     address: SocketAddr,
     client: Client,
@@ -134,17 +147,21 @@ impl Admin {
             notes: Arc::new(Vec::new),
             metrics: Arc::new(|| "portcullis_audit_up 1\n".to_owned()),
             config: Arc::new(|| json!({"api_key": "***"})),
-            urls: Arc::new(Kept::default()),
-            secrets: Arc::new(Kept::default()),
+            tenancy: Tenancy {
+                office: Arc::new(|| panic!("no test here asks the office")),
+                urls: Arc::new(Kept::default()),
+                secrets: Arc::new(Kept::default()),
+            },
             data_keys: Arc::new(Kept::default()),
             connects: Arc::new(Kept::default()),
             offers: Arc::new(Kept::default()),
             explains: Arc::new(Kept::default()),
             rollouts: Arc::new(Kept::default()),
-            token: Arc::new(Secret::new("sesame".to_owned())),
+            admins: Arc::new(admins()),
+            changes: Arc::new(|_| {}),
             hosts: Arc::from(["admin.acme.example".to_owned()]),
         };
-        tokio::spawn(serve(listener, state, std::future::pending()));
+        tokio::spawn(serve(listener, None, state, std::future::pending()));
         Self { address, client: Client::builder().no_proxy().build().unwrap(), reasons }
     }
 
@@ -298,7 +315,7 @@ async fn a_secret_is_sealed_for_an_account_and_never_told_back() {
     assert_eq!(send(&[TOKEN, JSON], body("erp")).await, (200, json!({"sealed": true})));
     assert_eq!(send(&[JSON], body("erp")).await.0, 401);
     let (status, told) = send(&[TOKEN, JSON], body("crm")).await;
-    assert_eq!((status, told), (422, json!({"error": "there is no account at `crm`"})));
+    assert_eq!((status, told), (422, json!({"error": "there is no account at `crm`", "code": "invalid"})));
     let (status, told) = send(&[TOKEN, JSON], "{\"secret\": \"hunter2\"}".to_owned()).await;
     assert_eq!(status, 400);
     assert!(!told.to_string().contains("hunter2"), "{told}");

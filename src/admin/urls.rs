@@ -5,14 +5,19 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
+use axum::extract::{Extension, Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
-use crate::admin::{AdminState, error};
+use crate::admin::Tenancy;
+use crate::admin::answer::{Listing, Refused, body, error, page};
+use crate::admin::who::{About, meant, theirs};
+use crate::identify::Principal;
 use crate::name::{TenantId, UrlId};
+use crate::tenancy::office::{Page, end};
 
 /// Makes, lists and revokes scoped URLs.
 #[async_trait]
@@ -28,7 +33,7 @@ pub trait Urls: Send + Sync {
 }
 
 /// A scoped URL that is wanted.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewUrl {
     /// The tenant that it belongs to.
@@ -52,8 +57,9 @@ pub struct NewUrl {
     pub methods: Option<Vec<String>>,
     /// Tags that it is narrowed to; absent: it does not narrow by tag.
     pub tags: Option<Vec<String>>,
-    /// When it ends, in RFC 3339; absent: when it is revoked.
+    /// When it ends: a moment in RFC 3339, or how long it lasts, such as `7d`. Absent: when it is revoked.
     #[serde(default, deserialize_with = "moment")]
+    #[schemars(with = "Option<String>")]
     pub expires_at: Option<jiff::Timestamp>,
     /// Whether its holder needs a JWT or an API key as well; absent: as the configuration says.
     pub second_factor: Option<bool>,
@@ -72,6 +78,12 @@ pub enum UrlError {
     Failed(String),
 }
 
+impl From<UrlError> for Refused {
+    fn from(why: UrlError) -> Self {
+        why.into_response().into()
+    }
+}
+
 impl IntoResponse for UrlError {
     fn into_response(self) -> Response {
         let status = match self {
@@ -86,63 +98,73 @@ impl IntoResponse for UrlError {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Whose {
-    tenant: String,
+    tenant: Option<String>,
 }
-
-type Asked = Result<Query<Whose>, QueryRejection>;
 
 pub(super) async fn create(
-    State(state): State<AdminState>,
+    State(tenancy): State<Tenancy>,
+    Extension(principal): Extension<Principal>,
     wanted: Result<Json<NewUrl>, JsonRejection>,
-) -> Response {
-    let wanted = match wanted {
-        Ok(Json(wanted)) => wanted,
-        Err(rejection) => return error(rejection.status(), &rejection.body_text()),
-    };
-    match state.urls.create(wanted).await {
-        Ok(made) => (StatusCode::CREATED, Json(made)).into_response(),
-        Err(error) => error.into_response(),
-    }
+) -> Result<Response, Refused> {
+    let wanted = body(wanted)?;
+    let tenant = theirs(&principal, &wanted.tenant)?;
+    let made = tenancy.urls.create(wanted).await?;
+    let id = made.get("id").and_then(Value::as_str).map(str::to_owned);
+    Ok(About::of(&tenant, id.as_deref(), (StatusCode::CREATED, Json(made))))
 }
 
-pub(super) async fn list(State(state): State<AdminState>, asked: Asked) -> Response {
-    let tenant = match tenant(asked) {
-        Ok(tenant) => tenant,
-        Err(answer) => return *answer,
-    };
-    match state.urls.list(&tenant).await {
-        Ok(urls) => Json(json!({"urls": urls})).into_response(),
-        Err(error) => error.into_response(),
+pub(super) async fn list(
+    State(tenancy): State<Tenancy>,
+    Extension(principal): Extension<Principal>,
+    asked: Result<Query<Listing>, QueryRejection>,
+) -> Result<Response, Refused> {
+    let asked = Listing::of(asked)?;
+    let part = asked.part()?;
+    let tenant = whose(&principal, asked.tenant.as_deref())?;
+    let mut urls = tenancy.urls.list(&tenant).await?;
+    let id = |url: &Value| url.get("id").and_then(Value::as_str).map(str::to_owned);
+    // One that was revoked meanwhile is no place to go on from: then the list begins anew.
+    if let Some(at) =
+        part.after.and_then(|after| urls.iter().position(|url| id(url).as_ref() == Some(&after)))
+    {
+        urls.drain(..=at);
     }
+    let next =
+        urls.get(part.limit..).filter(|rest| !rest.is_empty()).and(urls.get(part.limit.saturating_sub(1)));
+    let next = next.and_then(id);
+    urls.truncate(part.limit);
+    Ok(page("urls", Page { items: urls, next }))
 }
 
 pub(super) async fn revoke(
-    State(state): State<AdminState>,
+    State(tenancy): State<Tenancy>,
+    Extension(principal): Extension<Principal>,
     Path(id): Path<String>,
-    asked: Asked,
-) -> Response {
-    let tenant = match tenant(asked) {
-        Ok(tenant) => tenant,
-        Err(answer) => return *answer,
-    };
+    asked: Result<Query<Whose>, QueryRejection>,
+) -> Result<Response, Refused> {
+    let said = asked.map(|Query(asked)| asked.tenant).map_err(|_| unsaid())?;
+    let tenant = whose(&principal, said.as_deref())?;
     let revoked = match UrlId::parse(&id) {
-        Ok(id) => state.urls.revoke(&tenant, &id).await,
+        Ok(id) => tenancy.urls.revoke(&tenant, &id).await,
         Err(_) => Ok(false),
     };
-    match revoked {
-        Ok(true) => Json(json!({"revoked": id})).into_response(),
+    Ok(match revoked {
+        Ok(true) => About::of(&tenant, None, Json(json!({"revoked": id}))),
         Ok(false) => error(StatusCode::NOT_FOUND, &format!("tenant `{tenant}` has no scoped URL `{id}`")),
         Err(error) => error.into_response(),
-    }
+    })
 }
 
-fn tenant(asked: Asked) -> Result<TenantId, Box<Response>> {
-    let bad = |why: &str| Box::new(error(StatusCode::BAD_REQUEST, why));
-    let Query(whose) = asked.map_err(|_| bad("say whose scoped URLs are meant: `?tenant=<tenant>`"))?;
-    TenantId::parse(&whose.tenant).map_err(|why| bad(&format!("`tenant` is no tenant's name: {why}")))
+fn whose(principal: &Principal, said: Option<&str>) -> Result<TenantId, Refused> {
+    meant(principal, said)?.ok_or_else(unsaid)
+}
+
+fn unsaid() -> Refused {
+    error(StatusCode::BAD_REQUEST, "say whose scoped URLs are meant: `?tenant=<tenant>`").into()
 }
 
 fn moment<'de, D: Deserializer<'de>>(from: D) -> Result<Option<jiff::Timestamp>, D::Error> {
     let text = Option::<String>::deserialize(from)?;
-    text.map(|text| text.parse().map_err(serde::de::Error::custom)).transpose()
+    let now = jiff::Timestamp::now();
+    text.map(|text| end(&text, now).map_err(serde::de::Error::custom)).transpose()
 }

@@ -7,7 +7,8 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 
-use crate::admin::{AdminState, error};
+use crate::admin::AdminState;
+use crate::admin::answer::error;
 
 /// Looks after the data keys.
 #[async_trait]

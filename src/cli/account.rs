@@ -12,12 +12,15 @@ use serde_json::{Value, json};
 use self::connect::{Connect, Status};
 use super::admin::{Admin, Asked};
 use super::run::runtime;
+use super::url::escaped;
 use super::{ConfigFile, Console, Exit, Failure, admin};
 use crate::admin::{NewSecret, SecretError, Secrets};
 use crate::config::{Account, Config, Credential, SecretSource};
 use crate::name::{ServerName, TenantId};
-use crate::run::desk::SecretDesk;
+use crate::run::desk::Desk;
 use crate::secret::Secret;
+
+mod create;
 
 /// No secret is longer; in bytes.
 const LONGEST: u64 = 64 * 1024;
@@ -32,6 +35,23 @@ pub(super) enum AccountCommand {
     Connect(Connect),
     /// Show how the accounts stand that a person connects
     Status(Status),
+    /// Make an account
+    Create(create::Create),
+    /// Show an account, without its secret
+    Show(Named),
+    /// Remove an account with its secret
+    Delete(Named),
+}
+
+/// An account by its names.
+#[derive(Debug, Args)]
+pub(super) struct Named {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// The tenant
+    tenant: String,
+    /// The server
+    server: String,
 }
 
 #[derive(Debug, Args)]
@@ -50,21 +70,67 @@ impl AccountCommand {
             Self::SetSecret(command) => command.run(console),
             Self::Connect(command) => command.run(console),
             Self::Status(command) => command.run(console),
-            Self::List(file) => {
-                let config = console.config(&file.config)?;
-                let accounts: Vec<Value> = config.accounts.values().map(|account| shown(account)).collect();
-                let text = table(&accounts);
-                console.data(&accounts, &text);
+            Self::List(file) => list(console, &file),
+            Self::Create(command) => command.run(console),
+            Self::Show(named) => {
+                let config = console.config(&named.file.config)?;
+                let shown = admin::ask(console, &named.file, &config, (Method::GET, &named.path(), None))?;
+                console.json(&shown);
+                Ok(Exit::Done)
+            }
+            Self::Delete(named) => {
+                let config = console.config(&named.file.config)?;
+                let done = admin::ask(console, &named.file, &config, (Method::DELETE, &named.path(), None))?;
+                let text = format!("the account of {} at {} is removed", named.tenant, named.server);
+                console.data(&done, &text);
                 Ok(Exit::Done)
             }
         }
     }
 }
 
+impl Named {
+    fn path(&self) -> String {
+        format!("/v1/accounts/{}/{}", escaped(&self.tenant), escaped(&self.server))
+    }
+}
+
+/// The configured accounts, and those in the store where there is one.
+fn list(console: &mut Console<'_>, file: &ConfigFile) -> Result<Exit, Failure> {
+    let config = console.config(&file.config)?;
+    let mut accounts: Vec<Value> = config.accounts.values().map(|account| shown(account)).collect();
+    if has_store(&config) {
+        let stored = admin::all(console, file, &config, ("/v1/accounts", "accounts"))?;
+        let stored =
+            stored.iter().filter(|account| account.get("source").is_some_and(|source| source == "store"));
+        accounts.extend(stored.map(of_store));
+    }
+    let text = table(&accounts);
+    console.data(&accounts, &text);
+    Ok(Exit::Done)
+}
+
+/// A stored account in the words of a configured one. Its secret is sealed, or it needs none.
+fn of_store(account: &Value) -> Value {
+    let credential = match account.get("credential") {
+        Some(Value::Object(kind)) => kind.keys().next().map(String::as_str),
+        Some(Value::String(kind)) => Some(kind.as_str()),
+        _ => None,
+    };
+    let member = |key: &str| account.get(key).cloned().unwrap_or_default();
+    json!({
+        "tenant": member("tenant"),
+        "server": member("server"),
+        "credential": credential,
+        "secret": credential.filter(|kind| *kind != "none").map(|_| "sealed"),
+        "slots": member("slots"),
+    })
+}
+
 impl SetSecret {
     fn run(self, console: &mut Console<'_>) -> Result<Exit, Failure> {
         let config = console.config(&self.file.config)?;
-        let account = self.account(&config)?;
+        let Some(account) = self.account(&config)? else { return self.set_stored(console, &config) };
         if !account.credential.secrets().into_iter().any(|source| matches!(source, SecretSource::Sealed)) {
             let what =
                 format!("the account of `{}` at `{}` takes no sealed secret", self.tenant, self.server);
@@ -94,20 +160,42 @@ impl SetSecret {
         }
         let (config, _) = Config::open(&self.file.config, console.env).map_err(Failure::Config)?;
         let new = NewSecret { tenant: self.tenant.clone(), server: self.server.clone(), secret };
-        runtime(1)?.block_on(async { SecretDesk::open(&config).await?.seal(new).await }).map_err(no_secret)
+        runtime(1)?
+            .block_on(async { Desk::open(config).await.map_err(SecretError::Failed)?.seal(new).await })
+            .map_err(no_secret)
     }
 
-    fn account<'c>(&self, config: &'c Config) -> Result<&'c Account, Failure> {
+    /// Of an account that is not configured the gate knows, or its store.
+    fn set_stored(self, console: &mut Console<'_>, config: &Config) -> Result<Exit, Failure> {
+        let secret = read_secret(console)?;
+        let named = Named { file: self.file, tenant: self.tenant, server: self.server };
+        let (path, body) = (format!("{}/secret", named.path()), json!({"secret": secret.expose()}));
+        admin::ask(console, &named.file, config, (Method::PUT, &path, Some(&body)))?;
+        let done = json!({"tenant": named.tenant, "server": named.server, "sealed": true});
+        console.data(&done, &format_args!("sealed for {} at {}", named.tenant, named.server));
+        Ok(Exit::Done)
+    }
+
+    /// The configured account; `None`: it may be in the store.
+    fn account<'c>(&self, config: &'c Config) -> Result<Option<&'c Account>, Failure> {
         let names = (TenantId::parse(&self.tenant), ServerName::parse(&self.server));
         let found = match names {
             (Ok(tenant), Ok(server)) => config.accounts.get(&(tenant, server)),
             (Err(_), _) | (_, Err(_)) => None,
         };
-        found.map(AsRef::as_ref).ok_or_else(|| {
+        if found.is_none() && !has_store(config) {
             let what = format!("there is no account of `{}` at `{}`", self.tenant, self.server);
-            Failure::new(what, "see `portcullis account list`, and write it under `accounts`")
-        })
+            let hint =
+                "see `portcullis account list`; write it under `accounts`, or `portcullis account create`";
+            return Err(Failure::new(what, hint));
+        }
+        Ok(found.map(AsRef::as_ref))
     }
+}
+
+/// Whether a gate ever ran here: what was made meanwhile is in its store.
+fn has_store(config: &Config) -> bool {
+    config.state.has_store()
 }
 
 fn no_secret(error: SecretError) -> Failure {
@@ -118,7 +206,7 @@ fn no_secret(error: SecretError) -> Failure {
     Failure::new(error.to_string(), hint)
 }
 
-fn read_secret(console: &mut Console<'_>) -> Result<Secret, Failure> {
+pub(super) fn read_secret(console: &mut Console<'_>) -> Result<Secret, Failure> {
     let mut text = String::new();
     let read = (&mut *console.input).take(LONGEST + 1).read_to_string(&mut text);
     read.map_err(|error| Failure::new(format!("stdin cannot be read: {error}"), "pipe the secret in"))?;

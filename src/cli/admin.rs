@@ -7,14 +7,19 @@ use std::time::Duration;
 use reqwest::{Client, Method, StatusCode};
 use serde_json::Value;
 
-use super::Failure;
+use super::run::runtime;
+use super::{ConfigFile, Console, Failure};
+use crate::admin::Local;
 use crate::config::Config;
+use crate::run::desk::Desk;
 use crate::secret::Secret;
 
 /// A gate that may be running.
 pub(super) struct Admin {
     address: SocketAddr,
     token: Secret,
+    /// The name and the certificates by which it is known, where it speaks TLS.
+    tls: Option<(String, Vec<reqwest::Certificate>)>,
 }
 
 /// What came of asking.
@@ -41,7 +46,8 @@ impl Admin {
             0 => text(&config.admin_address())?.and_then(|text| text.parse().ok()),
             _ => Some(configured),
         };
-        Ok(address.map(|address| Self { address: reachable(address), token: Secret::new(token) }))
+        let tls = config.admin.tls.as_ref().map(|tls| known_by(config, &tls.certificate)).transpose()?;
+        Ok(address.map(|address| Self { address: reachable(address), token: Secret::new(token), tls }))
     }
 
     /// Asks the gate. `path` begins with a slash.
@@ -52,9 +58,14 @@ impl Admin {
 
     async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Asked, Failure> {
         let client = Client::builder().no_proxy().timeout(PATIENCE);
-        let client = client.redirect(reqwest::redirect::Policy::none()).build();
-        let client = client.map_err(|error| self.failed(&error.to_string()))?;
-        let mut request = client.request(method, format!("http://{}{path}", self.address));
+        let mut client = client.redirect(reqwest::redirect::Policy::none());
+        let mut base = format!("http://{}", self.address);
+        if let Some((name, certificates)) = &self.tls {
+            client = client.tls_certs_merge(certificates.clone()).resolve(name, self.address);
+            base = format!("https://{name}:{}", self.address.port());
+        }
+        let client = client.build().map_err(|error| self.failed(&error.to_string()))?;
+        let mut request = client.request(method, format!("{base}{path}"));
         request = request.bearer_auth(self.token.expose());
         if let Some(body) = body {
             request = request.json(body);
@@ -76,17 +87,7 @@ impl Admin {
                 format!("the gate on `{}` does not take the admin token", self.address),
                 "see that `--config` is the configuration that this gate runs with",
             )),
-            status => {
-                let told = |key: &str| value.get(key).and_then(Value::as_str);
-                let why = told("error").map_or_else(|| format!("the gate answered {status}"), str::to_owned);
-                Err(Failure::new(
-                    why,
-                    told("hint").unwrap_or(match status.is_client_error() {
-                        true => "give what the gate can take; `--help` says what there is",
-                        false => "see the gate's log",
-                    }),
-                ))
-            }
+            status => Err(refused(status, &value)),
         }
     }
 
@@ -96,6 +97,75 @@ impl Admin {
             "see the gate's log",
         )
     }
+}
+
+/// Asks the running gate; where none runs, the same of its store.
+pub(super) fn ask(
+    console: &Console<'_>,
+    file: &ConfigFile,
+    config: &Config,
+    (method, path, body): (Method, &str, Option<&Value>),
+) -> Result<Value, Failure> {
+    if let Some(admin) = Admin::of(config)?
+        && let Asked::Answer(answer) = admin.ask(method.clone(), path, body)?
+    {
+        return Ok(answer);
+    }
+    let (config, _) = Config::open(&file.config, console.env).map_err(Failure::Config)?;
+    runtime(1)?.block_on(async {
+        let desk = Desk::open(config).await.map_err(|why| Failure::new(why, BUSY))?;
+        let asked = Local::new(desk.tenancy()).ask(method, path, body).await;
+        let (status, value) = asked.map_err(|why| Failure::new(why, "see `--help`"))?;
+        if status.is_success() { Ok(value) } else { Err(refused(status, &value)) }
+    })
+}
+
+/// Every page of a list.
+pub(super) fn all(
+    console: &Console<'_>,
+    file: &ConfigFile,
+    config: &Config,
+    (path, list): (&str, &str),
+) -> Result<Vec<Value>, Failure> {
+    let (mut items, mut next) = (Vec::new(), None);
+    let mark = if path.contains('?') { '&' } else { '?' };
+    loop {
+        let after = next.map_or_else(String::new, |next: String| format!("&after={next}"));
+        let path = format!("{path}{mark}limit=1000{after}");
+        let mut page = ask(console, file, config, (Method::GET, &path, None))?;
+        if let Some(Value::Array(more)) = page.get_mut(list) {
+            items.append(more);
+        }
+        next = page.get("next").and_then(Value::as_str).map(str::to_owned);
+        if next.is_none() {
+            return Ok(items);
+        }
+    }
+}
+
+fn refused(status: StatusCode, value: &Value) -> Failure {
+    let told = |key: &str| value.get(key).and_then(Value::as_str);
+    let why = told("error").map_or_else(|| format!("the gate answered {status}"), str::to_owned);
+    let hint = match status.is_client_error() {
+        true => "give what the gate can take; `--help` says what there is",
+        false => "see the gate's log",
+    };
+    Failure::new(why, told("hint").unwrap_or(hint))
+}
+
+/// By which name a gate that speaks TLS is asked, and what is trusted beside the system's authorities: whoever runs this
+/// reads the gate's own certificate.
+fn known_by(config: &Config, file: &Path) -> Result<(String, Vec<reqwest::Certificate>), Failure> {
+    let pem = std::fs::read(file).map_err(|why| {
+        let what = format!("`{}` cannot be read: {why}", file.display());
+        Failure::new(what, "run this as the user that the gate runs as")
+    })?;
+    let certificates = reqwest::Certificate::from_pem_bundle(&pem);
+    let certificates =
+        certificates.map_err(|why| Failure::new(why.to_string(), "give `admin.tls` certificates in PEM"))?;
+    let name = config.admin.hosts.first().map_or("localhost", String::as_str);
+    let name = name.rsplit_once(':').map_or(name, |(name, _)| name);
+    Ok((name.to_owned(), certificates))
 }
 
 /// What a running gate has left in `file`, if it has.

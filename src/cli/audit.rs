@@ -149,7 +149,9 @@ pub(super) fn gist(line: &Value) -> String {
     };
     let who = [word("tenant"), word("user"), word("agent")].into_iter().flatten().collect::<Vec<_>>();
     add(Some(who.join("/")).filter(|who| !who.is_empty() && word("kind") != Some("outcome")));
+    add(word("by").map(str::to_owned));
     add(word("method").map(str::to_owned));
+    add(word("path").map(str::to_owned));
     let about = ["tool", "resource", "prompt", "task"].into_iter().find_map(word);
     add(about.map(str::to_owned));
     add(Some(rules.join(",")).filter(|rules| !rules.is_empty()).map(|rules| format!("by {rules}")));
@@ -159,6 +161,7 @@ pub(super) fn gist(line: &Value) -> String {
     let changes: Vec<&str> = changes.unwrap_or_default().iter().filter_map(Value::as_str).collect();
     add((!changes.is_empty()).then(|| format!("(candidate: {})", changes.join(","))));
     add(word("status").map(str::to_owned));
+    add(line.get("status").and_then(Value::as_u64).map(|status| status.to_string()));
     add(word("reason").map(str::to_owned));
     add(word("code").map(|code| format!("({code})")));
     add(word("argument").map(|argument| format!("({argument})")));

@@ -6,6 +6,8 @@ use super::{ConfigFile, Console, Exit, Failure};
 pub(super) enum ConfigCommand {
     /// Print the JSON Schema of the configuration
     Schema,
+    /// Print the OpenAPI 3.1 document of the admin API
+    Openapi,
     /// Print the effective configuration with secrets masked
     Show(ConfigFile),
 }
@@ -14,6 +16,7 @@ impl ConfigCommand {
     pub(super) fn run(self, console: &mut Console<'_>) -> Result<Exit, Failure> {
         let value = match self {
             Self::Schema => crate::config::schema(),
+            Self::Openapi => crate::admin::document(),
             Self::Show(file) => console.config(&file.config)?.masked(),
         };
         let text = serde_json::to_string_pretty(&value).unwrap_or_default();

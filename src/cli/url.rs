@@ -13,7 +13,7 @@ use super::{ConfigFile, Console, Exit, Failure, admin};
 use crate::admin::{NewUrl, UrlError, Urls};
 use crate::config::Config;
 use crate::name::{TenantId, UrlId};
-use crate::run::desk::UrlDesk;
+use crate::run::desk::Desk;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum UrlCommand {
@@ -213,7 +213,7 @@ pub(super) fn ask(console: &mut Console<'_>, file: &ConfigFile, request: Request
 fn on_store(console: &mut Console<'_>, file: &ConfigFile, request: Request) -> Result<Value, Failure> {
     let (config, _) = Config::open(&file.config, console.env).map_err(Failure::Config)?;
     runtime(1)?.block_on(async {
-        let desk = UrlDesk::open(config).await.map_err(no_url)?;
+        let desk = Desk::open(config).await.map_err(|why| no_url(UrlError::Failed(why)))?;
         match request {
             Request::Create(body) => {
                 let wanted: NewUrl = serde_json::from_value(body)

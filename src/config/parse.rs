@@ -14,6 +14,7 @@ use super::{Audit, Config, Delivery, PinMode, Pinnable, Pinning, Policy, State, 
 use crate::name::ToolName;
 
 mod accounts;
+mod admin;
 mod candidate;
 mod credential;
 mod delivery;
@@ -25,11 +26,13 @@ mod servers;
 mod state;
 mod vouch;
 
+pub(super) use accounts::stored as stored_account;
+
 /// The meaning of `raw`; `None` where it has none, and then `report` says why.
 pub(super) fn config(mut raw: Raw, report: &mut Report<'_>) -> Option<Config> {
     let root = At::default();
     let state = state::state(raw.state, report);
-    let admin = listen::admin(&raw.admin, &raw.listen, report);
+    let admin = admin::admin(raw.admin, &raw.listen, report);
     let identity = identity::identity(raw.identity, &raw.listen, &state, report);
     let vouch = vouch::vouch(&raw.vouch, raw.public_url.as_ref(), &raw.listen, report);
     let pins = raw.pins.map(|pins| pinning(&pins, report));

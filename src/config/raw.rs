@@ -233,11 +233,21 @@ pub(crate) struct RawAdminListener {
     pub(crate) address: Address,
     /// Names under which others reach it, such as `gate` for a scraper of metrics; addresses and `localhost` need none.
     pub(crate) hosts: Vec<Host>,
+    /// TLS; without it the listener speaks cleartext.
+    pub(crate) tls: Option<RawListenerTls>,
+    /// Issuers of access tokens for its API: the role `operator` may do everything, `tenant-admin` what concerns the
+    /// token's tenant.
+    #[schemars(length(min = 1))]
+    pub(crate) jwt: Option<Vec<RawIssuer>>,
+    /// Whom client certificates stand for, by the same two roles.
+    #[schemars(length(min = 1))]
+    pub(crate) certificates: Option<Vec<RawCertificate>>,
 }
 
 impl Default for RawAdminListener {
     fn default() -> Self {
-        Self { address: Address(([127, 0, 0, 1], 9901).into()), hosts: Vec::new() }
+        let address = Address(([127, 0, 0, 1], 9901).into());
+        Self { address, hosts: Vec::new(), tls: None, jwt: None, certificates: None }
     }
 }
 

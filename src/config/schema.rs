@@ -1,5 +1,6 @@
 //! The JSON Schema of the configuration file (draft 2020-12).
 
+use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value};
 
@@ -8,7 +9,12 @@ use super::raw::Raw;
 /// The published schema. An editor that is given it knows every key, its meaning and its default.
 #[must_use]
 pub fn schema() -> Value {
-    let mut schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<Raw>().to_value();
+    of::<Raw>()
+}
+
+/// The schema of one part of it.
+pub(super) fn of<T: JsonSchema>() -> Value {
+    let mut schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>().to_value();
     without_null(&mut schema);
     schema
 }

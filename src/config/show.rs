@@ -8,8 +8,8 @@ use serde_json::{Map, Value, json};
 
 use super::leaf::Size;
 use super::{
-    Account, ApiKey, Candidate, CertificateRule, Config, Fsync, Identity, Issuer, KeySource, Limits, Listen,
-    Listener, Pinning, Rate, Rates, Server, Signature, Static, Tenancy, UpstreamTls,
+    Account, Admin, ApiKey, Candidate, CertificateRule, Config, Fsync, Identity, Issuer, KeySource, Limits,
+    Listen, Listener, ListenerTls, Pinning, Rate, Rates, Server, Signature, Static, Tenancy, UpstreamTls,
 };
 
 mod credential;
@@ -23,7 +23,7 @@ impl Config {
     pub fn masked(&self) -> Value {
         let mut shown = listen(&self.listen);
         let sections = json!({
-            "admin": self.admin.address.map_or(json!("off"), |address| json!({"address": address, "hosts": self.admin.hosts})),
+            "admin": admin(&self.admin),
             "identity": identity(&self.identity),
             "servers": self.servers.iter().map(|(name, it)| (name.to_string(), server(it, self.pins.as_ref()))).collect::<Map<_, _>>(),
             "accounts": some(self.accounts.values().map(|it| account(it)).collect()),
@@ -78,15 +78,28 @@ fn listen(it: &Listen) -> Value {
 }
 
 fn listener(it: &Listener) -> Value {
-    let tls = it.tls.as_ref().map(|tls| {
-        json!({
-            "certificate": tls.certificate,
-            "key": tls.key,
-            "client_authorities": tls.client_authorities,
-            "client_required": tls.client_required,
-        })
-    });
-    json!({"address": it.address, "tls": tls})
+    json!({"address": it.address, "tls": it.tls.as_ref().map(listener_tls)})
+}
+
+fn listener_tls(it: &ListenerTls) -> Value {
+    json!({
+        "certificate": it.certificate,
+        "key": it.key,
+        "client_authorities": it.client_authorities,
+        "client_required": it.client_required,
+    })
+}
+
+fn admin(it: &Admin) -> Value {
+    let Some(address) = it.address else { return json!("off") };
+    let certificates = it.certificates.as_ref();
+    json!({
+        "address": address,
+        "hosts": it.hosts,
+        "tls": it.tls.as_ref().map(listener_tls),
+        "jwt": some(it.issuers.iter().map(issuer).collect()),
+        "certificates": certificates.map(|it| it.rules.iter().map(certificate).collect::<Vec<_>>()),
+    })
 }
 
 fn limits(it: &Limits) -> Value {
@@ -214,6 +227,14 @@ fn tls(it: &UpstreamTls) -> Value {
         "certificate": client.map(|(certificate, _)| certificate),
         "key": client.map(|(_, key)| key),
     })
+}
+
+impl Account {
+    /// The account as it is written, its secrets masked.
+    #[must_use]
+    pub fn masked(&self) -> Value {
+        account(self)
+    }
 }
 
 fn account(it: &Account) -> Value {

@@ -17,17 +17,18 @@ use crate::gateway::spending;
 use crate::gateway::standing::{Kept, Standing, kept_copy};
 use crate::gateway::tasks::Tasks;
 use crate::govern::{Govern, Quotas};
-use crate::identify::Identify;
 use crate::identify::problem::IdentityProblem;
 use crate::identify::session::Sessions;
 use crate::identify::state::States;
 use crate::identify::url::ScopedUrls;
+use crate::identify::{Identify, Records, Uses};
 use crate::name::{Revision, ServerName, TenantId};
 use crate::record::metrics::{Held, Lasting, Metrics};
 use crate::record::trace::Sampler;
 use crate::record::{Record, RecordError};
 use crate::refusal::Refusal;
 use crate::store::{Store, StoreError};
+use crate::tenancy::{Directory, Office};
 use crate::vouch::{VouchError, Voucher};
 
 /// What outlives a change of configuration or policy: counters, connections, the audit chain, keys, the store.
@@ -48,6 +49,7 @@ pub struct Shared {
     pub(in crate::gateway) tally: Arc<Tally>,
     pub(in crate::gateway) standing: Kept,
     pub(in crate::gateway) sampler: Sampler,
+    pub(in crate::gateway) uses: Arc<Uses>,
 }
 
 /// From where a generation has its policies.
@@ -147,6 +149,7 @@ impl Shared {
             tally: Arc::default(),
             standing: Kept::new(standing),
             sampler: Sampler::new(&config.telemetry),
+            uses: Arc::default(),
         }))
     }
 
@@ -214,6 +217,13 @@ impl Shared {
         self.catalogue.clear();
     }
 
+    /// Writes when keys and scoped URLs were last used. Called behind calls, now and then.
+    pub async fn save_uses(&self) {
+        if let Err(error) = self.uses.save(self.store.as_ref(), jiff::Timestamp::now()).await {
+            tracing::warn!(%error, "When keys and scoped URLs were last used was not written");
+        }
+    }
+
     /// The counters, to be tidied now and then.
     #[must_use]
     pub fn govern(&self) -> &Govern {
@@ -240,20 +250,33 @@ impl Gateway {
                 keep(home.and_then(|home| serving(home, &config, &shared)), &mut wrong)
             }
         };
-        let identity = keep(identity(&config, &shared), &mut wrong);
+        let records = Records::new(&config, &shared.store, Arc::clone(&shared.uses));
+        let identity = keep(identity(&config, &records, &shared), &mut wrong);
         let vault = Vault::new(&config, Arc::clone(&shared.store), Arc::clone(&shared.sealer));
         let vault = keep(vault.map_err(all(BuildError::Account)), &mut wrong).map(Arc::new);
+        let directory = vault.as_ref().and_then(|vault| {
+            keep(directory(&config, vault, &records, &shared).map_err(all(BuildError::Endpoint)), &mut wrong)
+        });
         let endpoints = keep(endpoints(&config), &mut wrong);
         let pins = keep(Pins::load(&config).map_err(|bad| vec![bad.into()]), &mut wrong).map(Arc::new);
         let (
             Some(rollout),
             Some((identify, sessions, states)),
             Some(vault),
-            Some((endpoints, own_endpoints)),
+            Some(directory),
+            Some(endpoints),
             Some(pins),
-        ) = (rollout, identity, vault, endpoints, pins)
+        ) = (rollout, identity, vault, directory, endpoints, pins)
         else {
             return Err(wrong);
+        };
+        let office = Office {
+            config: Arc::clone(&config),
+            store: Arc::clone(&shared.store),
+            vault: Arc::clone(&vault),
+            sealer: Arc::clone(&shared.sealer),
+            urls: Arc::clone(identify.urls()),
+            records,
         };
         Ok(Self {
             quotas: quotas(&rollout, &config),
@@ -264,8 +287,9 @@ impl Gateway {
             states: Arc::new(states),
             rollout: Arc::new(rollout),
             vault,
+            directory: Arc::new(directory),
+            office: Arc::new(office),
             endpoints,
-            own_endpoints,
             pins,
             pages: Arc::default(),
             shared,
@@ -297,6 +321,18 @@ impl Gateway {
         &self.vault
     }
 
+    /// The accounts of every tenant.
+    #[must_use]
+    pub fn directory(&self) -> &Arc<Directory> {
+        &self.directory
+    }
+
+    /// Where tenants, accounts and keys are made, changed and removed.
+    #[must_use]
+    pub fn office(&self) -> &Arc<Office> {
+        &self.office
+    }
+
     /// The scoped URLs.
     #[must_use]
     pub fn urls(&self) -> &Arc<ScopedUrls> {
@@ -304,18 +340,31 @@ impl Gateway {
     }
 }
 
-fn identity(config: &Config, shared: &Shared) -> Result<(Identify, Sessions, States), Vec<BuildError>> {
+fn identity(
+    config: &Config,
+    records: &Records,
+    shared: &Shared,
+) -> Result<(Identify, Sessions, States), Vec<BuildError>> {
     let one = |refusal: Refusal| vec![BuildError::from(refusal)];
     let key = &config.identity.gate_key;
     let urls = ScopedUrls::new(Arc::clone(&shared.store), key, config.identity.second_factor).map_err(one)?;
-    let identify = Identify::new(&config.identity, &config.listen.public_url, Arc::new(urls));
+    let public_url = &config.listen.public_url;
+    let identify = Identify::new(&config.identity, public_url, Arc::new(urls), records.clone());
     let identify = identify.map_err(all(BuildError::Identity))?.limiting(config.listen.limits.unknown_urls);
     Ok((identify, Sessions::new(key).map_err(one)?, States::new(key).map_err(one)?))
 }
 
-type Endpoints = (HashMap<ServerName, Endpoint>, HashMap<(TenantId, ServerName), Endpoint>);
+fn directory(
+    config: &Arc<Config>,
+    vault: &Arc<Vault>,
+    records: &Records,
+    shared: &Shared,
+) -> Result<Directory, Vec<BadEndpoint>> {
+    let (vault, tenants) = (Arc::clone(vault), Arc::clone(&records.tenants));
+    Directory::new(Arc::clone(config), vault, tenants, Arc::clone(&shared.store))
+}
 
-fn endpoints(config: &Config) -> Result<Endpoints, Vec<BuildError>> {
+fn endpoints(config: &Config) -> Result<HashMap<ServerName, Endpoint>, Vec<BuildError>> {
     let mut wrong = Vec::new();
     let mut servers = HashMap::new();
     for (name, server) in &config.servers {
@@ -324,15 +373,7 @@ fn endpoints(config: &Config) -> Result<Endpoints, Vec<BuildError>> {
             Err(error) => wrong.push(error.into()),
         }
     }
-    let mut own = HashMap::new();
-    for (key, account) in config.accounts.iter().filter(|(_, account)| account.url.is_some()) {
-        let Some(server) = config.servers.get(&account.server) else { continue };
-        match Endpoint::new(server, Some(account)) {
-            Ok(endpoint) => drop(own.insert(key.clone(), endpoint)),
-            Err(error) => wrong.push(error.into()),
-        }
-    }
-    if wrong.is_empty() { Ok((servers, own)) } else { Err(wrong) }
+    if wrong.is_empty() { Ok(servers) } else { Err(wrong) }
 }
 
 fn load(policy: &Policy, shared: &Shared) -> Result<Arc<Decide>, Vec<BuildError>> {

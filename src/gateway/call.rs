@@ -15,12 +15,15 @@ use crate::record;
 use crate::record::trace::{Asker, CallTrace, Traced};
 use crate::refusal::Refusal;
 use crate::respond::table::Asked;
+use crate::tenancy::Held;
 use crate::vouch::Context;
 
 /// Whom the request comes from, which server it goes to, and in which session.
 pub(in crate::gateway) struct Way {
     pub caller: Arc<Caller>,
     pub server: Arc<Server>,
+    /// The caller's tenant's account there, if there is one.
+    pub account: Option<Arc<Held>>,
     /// The server's own session id, and the revision that was negotiated with it.
     pub session: Option<(String, Version)>,
     /// Whose eyes see what comes back.
@@ -39,6 +42,16 @@ pub(in crate::gateway) enum Eyes {
 }
 
 impl Way {
+    /// The account; without one there is no call.
+    pub(in crate::gateway) fn account(&self) -> Result<&Arc<Held>, Refusal> {
+        self.account.as_ref().ok_or_else(|| Refusal::NoAccount(self.server.name.clone()))
+    }
+
+    /// The account's own URL, where it has one.
+    pub(in crate::gateway) fn url(&self) -> Option<&http::Uri> {
+        self.account.as_ref().and_then(|held| held.account.url.as_ref())
+    }
+
     /// The revision of the session, where there is one.
     pub(in crate::gateway) fn version(&self) -> Option<Version> {
         self.session.as_ref().map(|(_, version)| *version)

@@ -29,15 +29,23 @@ impl Gateway {
     async fn come_back(&self, query: &str) -> Result<(), ConnectError> {
         let returned = self.vault.returned(query).await?;
         let (tenant, server) = returned.account();
-        let connection = self.connection(tenant, server);
+        let connection = self.connection(tenant, server).await?;
         let gone = || ConnectError::NoAccount(tenant.clone(), server.clone());
         connection.ok_or_else(gone)?.end_consent(returned).await
     }
 
-    /// The connection of an account.
-    #[must_use]
-    pub fn connection(&self, tenant: &TenantId, server: &ServerName) -> Option<Arc<Connection>> {
-        self.vault.connection(tenant, server).map(Arc::clone)
+    /// The connection of an account, configured or made by a call.
+    ///
+    /// # Errors
+    /// [`ConnectError::Failed`] where the store fails.
+    pub async fn connection(
+        &self,
+        tenant: &TenantId,
+        server: &ServerName,
+    ) -> Result<Option<Arc<Connection>>, ConnectError> {
+        let held = self.directory.find(tenant, server).await;
+        let held = held.map_err(|refusal| ConnectError::Failed(refusal.to_string()))?;
+        Ok(held.map(|held| Arc::clone(&held.connection)))
     }
 }
 

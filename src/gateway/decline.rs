@@ -44,6 +44,7 @@ impl Declining {
         let way = || Way {
             caller: Arc::clone(&way.caller),
             server: Arc::clone(&way.server),
+            account: way.account.clone(),
             session: way.session.clone(),
             eyes: Eyes::Nobody,
         };

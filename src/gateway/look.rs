@@ -44,7 +44,10 @@ impl Gateway {
     pub async fn survey(self: &Arc<Self>, caller: Arc<Caller>) -> Survey {
         let server = caller.scope().and_then(|scope| self.config.servers.get(&scope.server));
         let Some(server) = server.map(Arc::clone) else { return Survey::Unknown };
-        let way = Way { caller, server, session: None, eyes: Eyes::Caller };
+        let Ok(account) = self.directory.find(caller.tenant(), &server.name).await else {
+            return Survey::Unknown;
+        };
+        let way = Way { caller, server, account, session: None, eyes: Eyes::Caller };
         match self.listed_modern(&way).await {
             Ok(Some(tools)) => Survey::Tools(tools),
             Err(Refusal::Denied { .. } | Refusal::PolicyFailed) => Survey::Refused,
@@ -87,7 +90,7 @@ impl Gateway {
         let sealed = told.session.as_ref().and_then(|session| session.to_str().ok());
         let session = sealed.and_then(|sealed| self.sessions.open(sealed, &way.server.name, &way.caller));
         let (caller, server) = (Arc::clone(&way.caller), Arc::clone(&way.server));
-        let way = Way { caller, server, session, eyes: way.eyes };
+        let way = Way { caller, server, account: way.account.clone(), session, eyes: way.eyes };
         self.ask(own_head(&way, None), &way, Bytes::from_static(INITIALIZED), NOWHERE).await?;
         Ok((way, told.message))
     }

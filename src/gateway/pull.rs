@@ -65,7 +65,9 @@ impl Gateway {
         let known = self.config.servers.get(server).map(Arc::clone);
         let server = known.ok_or_else(|| format!("there is no server `{server}`"))?;
         let caller = Arc::new(Caller::operator(tenant));
-        let way = Way { caller, server, session: None, eyes: Eyes::Operator };
+        let account =
+            self.directory.find(tenant, &server.name).await.map_err(|refusal| refusal.to_string())?;
+        let way = Way { caller, server, account, session: None, eyes: Eyes::Operator };
         // As agents do: a server that does not speak the modern era is asked again in the legacy one.
         if let Ok(tools) = self.all(&way, Asking::Modern, TOOLS).await {
             return Ok(self.others(&way, Asking::Modern, tools, kinds).await);

@@ -87,7 +87,9 @@ impl Gateway {
         call.asks(&message);
         call.client.clone_from(&asker.speaks.client);
         call.arguments.clone_from(&ask.arguments);
-        let way = Way { caller: Arc::clone(&asker.caller), server, session: None, eyes: Eyes::Caller };
+        let account = self.directory.find(asker.caller.tenant(), &server.name).await?;
+        let way =
+            Way { caller: Arc::clone(&asker.caller), server, account, session: None, eyes: Eyes::Caller };
         let circumstances = self.circumstances(way.caller.tenant(), call);
         if self.is_own(&way, &message) {
             return self.may_use_own(&way, &circumstances).map(|()| Map::new());
@@ -101,8 +103,7 @@ impl Gateway {
         match would {
             Ok(would) => {
                 call.rules.clone_from(&would.verdict.rules);
-                let account = self.account(&way).ok_or_else(|| Refusal::NoAccount(way.server.name.clone()));
-                account.map(|_| would.limits)
+                way.account().map(|_| would.limits)
             }
             Err(would_not) => {
                 call.rules = would_not.rules;

@@ -43,7 +43,7 @@ impl Gateway {
         call: &mut Call,
     ) -> Result<Answer<Relay>, Refusal> {
         let redaction = self.redaction(way, &passage.permit)?;
-        let endpoint = self.endpoint(way.caller.tenant(), &way.server)?;
+        let endpoint = self.endpoint(way)?;
         let paid = self.shared.pay(&mut passage.slot);
         let again = passage.lease.is_renewable().then(|| request.clone());
         let sent = async {

@@ -62,8 +62,8 @@ impl Gateway {
     }
 
     /// Where the account's server is.
-    pub(in crate::gateway) fn upstream_url<'a>(&'a self, way: &'a Way) -> &'a Uri {
-        self.account(way).and_then(|account| account.url.as_ref()).unwrap_or(&way.server.url)
+    pub(in crate::gateway) fn upstream_url<'a>(&self, way: &'a Way) -> &'a Uri {
+        way.url().unwrap_or(&way.server.url)
     }
 }
 

@@ -1,8 +1,12 @@
-//! API keys: `pck_` and 256 random bits. Only their SHA-256 is configured.
+//! API keys: `pck_` and 256 random bits. Only their SHA-256 is configured, or stored.
 //!
 //! # Why a plain SHA-256
 //! The key is random and long, so there is nothing to guess and nothing to slow down; a lookup by digest compares no secret
 //! text and so tells nothing by its time.
+
+mod stored;
+
+pub use stored::{KeyProblem, KeyRecord, KeyRecords, NewKey};
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -28,13 +32,18 @@ pub fn new_api_key() -> Result<(Secret, [u8; 32]), Refusal> {
     let mut bits = [0; 32];
     aws_lc_rs::rand::fill(&mut bits).map_err(|_| Refusal::Internal)?;
     let key = format!("{API_KEY_PREFIX}{}", URL_SAFE_NO_PAD.encode(bits));
-    let digest = Sha256::digest(key.as_bytes()).into();
+    let digest = digest(&key);
     Ok((Secret::new(key), digest))
 }
 
 /// The configured keys by their SHA-256.
 #[derive(Debug)]
 pub(in crate::identify) struct ApiKeys(HashMap<[u8; 32], Holder>);
+
+/// By what a key is known.
+pub(in crate::identify) fn digest(key: &str) -> [u8; 32] {
+    Sha256::digest(key.as_bytes()).into()
+}
 
 #[derive(Debug)]
 struct Holder {
@@ -59,9 +68,8 @@ impl ApiKeys {
         Self(holders)
     }
 
-    pub(in crate::identify) fn find(&self, key: &str, now: Timestamp) -> Found {
-        let digest: [u8; 32] = Sha256::digest(key.as_bytes()).into();
-        match self.0.get(&digest) {
+    pub(in crate::identify) fn find(&self, digest: &[u8; 32], now: Timestamp) -> Found {
+        match self.0.get(digest) {
             None => Found::Invalid(BadProof::UnknownApiKey),
             Some(holder) if holder.expires_at.is_some_and(|end| end <= now) => {
                 Found::Invalid(BadProof::ExpiredApiKey)

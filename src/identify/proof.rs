@@ -46,6 +46,8 @@ pub(in crate::identify) enum BadProof {
     ExpiredApiKey,
     UnknownCertificate,
     NoKeys,
+    NoStore,
+    NotServed,
 }
 
 impl BadProof {
@@ -75,6 +77,8 @@ impl BadProof {
             Self::ExpiredApiKey => "the API key has expired",
             Self::UnknownCertificate => "the client certificate stands for nobody here",
             Self::NoKeys => "the issuer's keys cannot be had now",
+            Self::NotServed => "the tenant is not served at present",
+            Self::NoStore => "the credential cannot be looked up now",
         }
     }
 }
@@ -90,7 +94,7 @@ impl From<BadProof> for Refusal {
         let text = bad.text();
         match bad {
             BadProof::Scope(scopes) => Self::InsufficientScope { scopes },
-            BadProof::NoKeys | BadProof::Crowded => Self::IdentityUnavailable,
+            BadProof::NoKeys | BadProof::NoStore | BadProof::Crowded => Self::IdentityUnavailable,
             BadProof::Dpop(why) => Self::BadDpopProof(why),
             BadProof::Several
             | BadProof::NotBearer
@@ -110,6 +114,7 @@ impl From<BadProof> for Refusal {
             | BadProof::Inactive
             | BadProof::UnknownApiKey
             | BadProof::ExpiredApiKey
+            | BadProof::NotServed
             | BadProof::UnknownCertificate => Self::BadCredential(text),
         }
     }

@@ -46,6 +46,23 @@ pub(in crate::listen) fn settings(files: &ListenerTls) -> Result<TlsSettings, Ba
     Ok(settings)
 }
 
+/// The same for a listener that is not Pingora's. It speaks HTTP/1.1.
+///
+/// # Errors
+/// Files that cannot be used.
+pub fn server_config(files: &ListenerTls) -> Result<rustls::ServerConfig, BadTls> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let builder = builder.map_err(|error| bad(&files.certificate, &error))?;
+    let builder = match &files.client_authorities {
+        Some(authorities) => builder.with_client_cert_verifier(verifier(authorities, files.client_required)?),
+        None => builder.with_no_client_auth(),
+    };
+    let mut config = builder.with_cert_resolver(Reloading::watch(&files.certificate, &files.key)?);
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
+}
+
 /// The certificate as it is in the files now.
 #[derive(Debug)]
 struct Reloading(ArcSwap<CertifiedKey>);
@@ -137,7 +154,9 @@ impl TlsAccept for ReadCertificate {
     }
 }
 
-fn read(der: &[u8]) -> Option<ClientCertificate> {
+/// What a client's certificate says.
+#[must_use]
+pub fn read(der: &[u8]) -> Option<ClientCertificate> {
     let (_, parsed) = x509_parser::parse_x509_certificate(der).ok()?;
     let first = |mut values: Box<dyn Iterator<Item = &x509_parser::x509::AttributeTypeAndValue<'_>> + '_>| {
         values.next().and_then(|value| value.as_str().ok()).map(ToOwned::to_owned)

@@ -99,7 +99,7 @@ async fn events(
 }
 
 /// The next event, with comments written while there is none; `None` at the end of the stream. A stream that belongs to no
-/// call also ends, at the next event or comment, when the configuration no longer has what it was opened by.
+/// call also ends, at the next event or comment, when its account is gone or its tenant is no longer served.
 async fn next(
     session: &mut ServerSession,
     relay: &mut Relay,
@@ -109,19 +109,22 @@ async fn next(
 ) -> Result<Option<Bytes>, Box<Error>> {
     let over = if relay.is_standing() { Stage::Draining } else { Stage::Over };
     let stands_on = relay.stands_on();
-    let stays = || stands_on.as_ref().is_none_or(|account| gate.current().has_account(account));
+    let stays = async || match &stands_on {
+        None => true,
+        Some((tenant, server)) => gate.current().directory().stands(tenant, server).await,
+    };
     let event = relay.next();
     tokio::pin!(event);
     loop {
         tokio::select! {
             biased;
-            event = &mut event => return Ok(event.filter(|_| stays())),
+            event = &mut event => return Ok(if stays().await { event } else { None }),
             () = reached(stage, over) => return Ok(None),
             gone = session.read_body_or_idle(true) => {
                 gone?;
             }
             () = tokio::time::sleep(limits.stream_keepalive) => {
-                if !stays() {
+                if !stays().await {
                     return Ok(None);
                 }
                 session.write_response_body(Bytes::from_static(b":\r\n\r\n"), false).await?;

@@ -172,6 +172,8 @@ pub(super) enum Kind {
     Shadow,
     /// A step on a candidate policy's way.
     Policy,
+    /// A request that would change something by the admin API.
+    Admin,
     /// A segment begins.
     Opened,
     /// A segment ends, signed.

@@ -257,7 +257,8 @@ impl<'k> Check<'k> {
             | Kind::Recovered
             | Kind::Drift
             | Kind::Shadow
-            | Kind::Policy => {}
+            | Kind::Policy
+            | Kind::Admin => {}
         }
     }
 

@@ -49,7 +49,7 @@ impl ConnectDesk {
 impl Connects for ConnectDesk {
     async fn connect(&self, tenant: &TenantId, server: &ServerName) -> Result<Value, DeskError> {
         let connection = match self {
-            Self::Gate(gate) => gate.current().connection(tenant, server),
+            Self::Gate(gate) => gate.current().connection(tenant, server).await.map_err(failed)?,
             Self::Store(vault) => vault.connection(tenant, server).map(Arc::clone),
         };
         let none = || DeskError::Unfit(ConnectError::NoAccount(tenant.clone(), server.clone()).to_string());

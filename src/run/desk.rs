@@ -1,4 +1,4 @@
-//! Scoped URLs and sealed secrets as the operator handles them: by the same rules on a gate that runs and on the store of
+//! Tenants, accounts, keys, scoped URLs and sealed secrets as the operator handles them: by the same rules on a gate that runs and on the store of
 //! one that does not.
 
 use std::sync::Arc;
@@ -6,56 +6,61 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
-use crate::admin::{NewSecret, NewUrl, SecretError, Secrets, UrlError, Urls};
+use crate::admin::{NewSecret, NewUrl, SecretError, Secrets, Tenancy, UrlError, Urls};
 use crate::catalogue::Tool;
 use crate::config::{Config, Static};
+use crate::credential::Vault;
 use crate::credential::seal::Sealer;
-use crate::credential::{Vault, VaultError};
 use crate::gateway::{Gate, Gateway, Survey};
+use crate::identify::Records;
 use crate::identify::url::{NewUrl as Wanted, ScopedUrls, UrlProblem, UrlRecord};
 use crate::name::{AgentId, BadName, ServerName, TenantId, UrlId, UserId};
-use crate::store;
+use crate::store::{self, StoreError};
+use crate::tenancy::{Office, Problem};
 
-/// Scoped URLs.
-pub enum UrlDesk {
-    /// Of a gate that runs.
+/// Where tenants, accounts, keys and scoped URLs are looked after.
+pub enum Desk {
+    /// In a gate that runs.
     Gate(Arc<Gate>),
     /// In the store of one that does not.
-    Store(Arc<Config>, Arc<ScopedUrls>),
+    Store(Arc<Office>),
 }
 
-/// Sealed secrets.
-pub enum SecretDesk {
-    /// Of a gate that runs.
-    Gate(Arc<Gate>),
-    /// In the store of one that does not.
-    Store(Vault),
-}
-
-impl UrlDesk {
+impl Desk {
     /// The desk of a gate that does not run. An embedded store is taken, so that it cannot start meanwhile.
     ///
     /// # Errors
-    /// The store cannot be opened, or the gate's key cannot be used.
-    pub async fn open(config: Config) -> Result<Self, UrlError> {
-        let failed = |why: String| UrlError::Failed(why);
-        let store = store::open(&config.state).await.map_err(|error| failed(error.to_string()))?;
-        let urls = ScopedUrls::new(store, &config.identity.gate_key, config.identity.second_factor);
-        let urls = urls.map_err(|_| failed("the gate key cannot be used".to_owned()))?;
-        Ok(Self::Store(Arc::new(config), Arc::new(urls)))
+    /// In words: the store, the sealing key or the gate's key cannot be used, or an account cannot work as it is configured.
+    pub async fn open(config: Config) -> Result<Self, String> {
+        let store = store::open(&config.state).await.map_err(|error| error.to_string())?;
+        let sealer =
+            Sealer::open(&config.state, Arc::clone(&store)).await.map_err(|error| error.to_string())?;
+        let sealer = Arc::new(sealer);
+        let vault = Vault::new(&config, Arc::clone(&store), Arc::clone(&sealer));
+        let vault =
+            vault.map_err(|bad| bad.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
+        let urls =
+            ScopedUrls::new(Arc::clone(&store), &config.identity.gate_key, config.identity.second_factor);
+        let urls = urls.map_err(|_| "the gate key cannot be used".to_owned())?;
+        let records = Records::new(&config, &store, Arc::default());
+        let (config, vault, urls) = (Arc::new(config), Arc::new(vault), Arc::new(urls));
+        Ok(Self::Store(Arc::new(Office { config, store, vault, sealer, urls, records })))
     }
 
-    fn urls(&self) -> Arc<ScopedUrls> {
-        match self {
-            Self::Gate(gate) => Arc::clone(gate.current().urls()),
-            Self::Store(_, urls) => Arc::clone(urls),
-        }
+    /// What the admin API asks of it.
+    #[must_use]
+    pub fn tenancy(self) -> Tenancy {
+        let desk = Arc::new(self);
+        let of = Arc::clone(&desk);
+        Tenancy { office: Arc::new(move || of.office()), urls: Arc::clone(&desk) as _, secrets: desk }
     }
 
-    fn with_config<T>(&self, ask: impl FnOnce(&Config) -> T) -> T {
+    /// The office as it is now.
+    #[must_use]
+    pub fn office(&self) -> Arc<Office> {
         match self {
-            Self::Gate(gate) => ask(gate.current().config()),
-            Self::Store(config, _) => ask(config),
+            Self::Gate(gate) => Arc::clone(gate.current().office()),
+            Self::Store(office) => Arc::clone(office),
         }
     }
 
@@ -63,7 +68,7 @@ impl UrlDesk {
     fn tools(&self, tenant: &TenantId, server: &ServerName) -> Option<Vec<Tool>> {
         match self {
             Self::Gate(gate) => gate.current().known_tools(tenant, server),
-            Self::Store(..) => None,
+            Self::Store(_) => None,
         }
     }
 
@@ -72,72 +77,70 @@ impl UrlDesk {
     async fn leads_somewhere(&self, wanted: &Wanted) -> Result<(), UrlError> {
         match self {
             Self::Gate(gate) => leads_somewhere(&gate.current(), wanted).await,
-            Self::Store(..) => Ok(()),
+            Self::Store(_) => Ok(()),
         }
     }
 }
 
-impl SecretDesk {
-    /// The desk of a gate that does not run. An embedded store is taken, so that it cannot start meanwhile.
-    ///
-    /// # Errors
-    /// The store or the sealing key cannot be opened, or an account cannot work as it is configured.
-    pub async fn open(config: &Config) -> Result<Self, SecretError> {
-        let failed = |why: String| SecretError::Failed(why);
-        let store = store::open(&config.state).await.map_err(|error| failed(error.to_string()))?;
-        let sealer = Sealer::open(&config.state, Arc::clone(&store)).await;
-        let sealer = sealer.map_err(|error| failed(error.to_string()))?;
-        let vault = Vault::new(config, store, Arc::new(sealer));
-        let vault = vault.map_err(|bad| {
-            SecretError::Unfit(bad.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
-        })?;
-        Ok(Self::Store(vault))
-    }
-}
-
 #[async_trait]
-impl Urls for UrlDesk {
+impl Urls for Desk {
     async fn create(&self, wanted: NewUrl) -> Result<Value, UrlError> {
-        let wanted = self.with_config(|config| fitting(wanted, config))?;
+        let office = self.office();
+        let wanted = fitting(wanted, &office).await?;
         self.leads_somewhere(&wanted).await?;
         let tools = self.tools(&wanted.who.tenant, &wanted.server);
-        let made = self.urls().create(wanted, tools.as_deref()).await;
+        let made = office.urls.create(wanted, tools.as_deref()).await;
         let (record, token) = made.map_err(why_not)?;
-        let public = self.with_config(|config| config.listen.public_url.clone());
         let mut shown = shown(&record);
         if let Value::Object(shown) = &mut shown {
+            let public = &office.config.listen.public_url;
             shown.insert("url".to_owned(), json!(format!("{public}/mcp/{}", token.expose())));
         }
         Ok(shown)
     }
 
     async fn list(&self, tenant: &TenantId) -> Result<Vec<Value>, UrlError> {
-        let listed = self.urls().list(tenant).await;
-        Ok(listed.map_err(|error| UrlError::Failed(error.to_string()))?.iter().map(shown).collect())
+        let failed = |error: StoreError| UrlError::Failed(error.to_string());
+        let office = self.office();
+        let uses = office.records.uses.of(office.store.as_ref(), tenant).await.map_err(failed)?;
+        let listed = office.urls.list(tenant).await.map_err(failed)?;
+        let with_use = |record: &UrlRecord| {
+            let mut shown = shown(record);
+            if let (Some(members), Some(used)) = (shown.as_object_mut(), uses.get(record.id.as_str())) {
+                members.insert("last_used_at".to_owned(), json!(used.to_string()));
+            }
+            shown
+        };
+        Ok(listed.iter().map(with_use).collect())
     }
 
     async fn revoke(&self, tenant: &TenantId, id: &UrlId) -> Result<bool, UrlError> {
-        self.urls().revoke(tenant, id).await.map_err(|error| UrlError::Failed(error.to_string()))
+        let office = self.office();
+        let revoked = office.urls.revoke(tenant, id).await;
+        let revoked = revoked.map_err(|error| UrlError::Failed(error.to_string()))?;
+        if let Err(error) = office.records.uses.forget(office.store.as_ref(), tenant, id.as_str()).await {
+            tracing::warn!(%error, "When a revoked URL was last used is still in the store");
+        }
+        Ok(revoked)
     }
 }
 
 #[async_trait]
-impl Secrets for SecretDesk {
+impl Secrets for Desk {
     async fn seal(&self, new: NewSecret) -> Result<(), SecretError> {
         let tenant = TenantId::parse(&new.tenant).map_err(|why| no_account(&new, &why))?;
         let server = ServerName::parse(&new.server).map_err(|why| no_account(&new, &why))?;
-        let sealed = match self {
-            Self::Gate(gate) => {
-                let gateway = gate.current();
-                gateway.vault().put_secret(&tenant, &server, new.secret).await
-            }
-            Self::Store(vault) => vault.put_secret(&tenant, &server, new.secret).await,
-        };
-        sealed.map_err(|error| match error {
-            VaultError::NoAccount(..) | VaultError::NotSealed(..) | VaultError::Unusable(_) => {
-                SecretError::Unfit(error.to_string())
-            }
-            VaultError::Seal(_) | VaultError::Store(_) => SecretError::Failed(error.to_string()),
+        let sealed = self.office().seal_secret(&tenant, &server, &new.secret).await;
+        sealed.map_err(|problem| match problem {
+            Problem::Failed(why) => SecretError::Failed(why),
+            Problem::Unfit(faults) => SecretError::Unfit(
+                faults.iter().map(|fault| fault.what.clone()).collect::<Vec<_>>().join("; "),
+            ),
+            Problem::Unknown(_)
+            | Problem::Exists(_)
+            | Problem::Configured(_)
+            | Problem::Changed
+            | Problem::Conflict(_) => SecretError::Unfit(problem.to_string()),
         })
     }
 }
@@ -146,8 +149,9 @@ fn no_account(new: &NewSecret, why: &BadName) -> SecretError {
     SecretError::Unfit(format!("there is no account of `{}` at `{}`: {why}", new.tenant, new.server))
 }
 
-/// What is wanted, in names: its server and its account must be configured, so that the URL leads somewhere.
-fn fitting(new: NewUrl, config: &Config) -> Result<Wanted, UrlError> {
+/// What is wanted, in names: its server and its account must be there, so that the URL leads somewhere.
+async fn fitting(new: NewUrl, office: &Office) -> Result<Wanted, UrlError> {
+    let config = &office.config;
     let tenant = TenantId::parse(&new.tenant).map_err(|why| no_name("tenant", &new.tenant, &why))?;
     let server = ServerName::parse(&new.server).map_err(|why| no_name("server", &new.server, &why))?;
     if !config.servers.contains_key(&server) {
@@ -156,7 +160,8 @@ fn fitting(new: NewUrl, config: &Config) -> Result<Wanted, UrlError> {
             joined(config.servers.keys())
         )));
     }
-    if !config.accounts.contains_key(&(tenant.clone(), server.clone())) {
+    let has = office.has_account(&tenant, &server).await;
+    if !has.map_err(|error| UrlError::Failed(error.to_string()))? {
         let has = config.accounts.keys().filter(|(_, at)| *at == server).map(|(tenant, _)| tenant);
         return Err(UrlError::Unfit(format!(
             "tenant `{tenant}` has no account at `{server}`, so that the URL would lead nowhere; accounts there have: {}",

@@ -55,7 +55,8 @@ impl Offers for OfferDesk {
         let tenant = TenantId::parse(&asked.tenant).map_err(|_| unfit("tenant", &asked.tenant))?;
         let server = ServerName::parse(&asked.server).map_err(|_| unfit("server", &asked.server))?;
         let gateway = self.gateway();
-        if !gateway.config().accounts.contains_key(&(tenant.clone(), server.clone())) {
+        let has = gateway.office().has_account(&tenant, &server).await;
+        if !has.map_err(|why| OfferError::Failed(why.to_string()))? {
             return Err(OfferError::Unfit(format!("tenant `{tenant}` has no account at `{server}`")));
         }
         let offer = gateway.pull(&tenant, &server, &Thing::ALL).await.map_err(OfferError::Failed)?;

@@ -7,33 +7,34 @@ use serde_json::Value;
 use crate::admin::{AdminState, Explains, Reason};
 use crate::decide::{Decide, Detail};
 use crate::gateway::{Gate, Gateway, Source};
+use crate::identify::Admins;
 use crate::listen::Drain;
 use crate::name::TenantId;
 use crate::run::connect::ConnectDesk;
-use crate::run::desk::{SecretDesk, UrlDesk};
+use crate::run::desk::Desk;
 use crate::run::inquiry::{self, Given, Inquiry};
 use crate::run::offers::OfferDesk;
 use crate::run::rollout::{self, RolloutDesk};
 use crate::run::vault::VaultDesk;
-use crate::secret::Secret;
 
 /// The admin listener's view of a gate.
-pub(in crate::run) fn state(gate: &Arc<Gate>, drain: &Arc<Drain>, token: Secret) -> AdminState {
+pub(in crate::run) fn state(gate: &Arc<Gate>, drain: &Arc<Drain>, admins: Admins) -> AdminState {
     let (ready, drained) = (Arc::clone(gate), Arc::clone(drain));
     let (kept, counted, shown) = (Arc::clone(gate), Arc::clone(gate), Arc::clone(gate));
+    let recorded = Arc::clone(gate);
     AdminState {
         reasons: Arc::new(move || reasons(&ready, &drained)),
         notes: Arc::new(move || notes(&kept)),
         metrics: Arc::new(move || metrics(&counted)),
         config: Arc::new(move || shown.current().config().masked()),
-        urls: Arc::new(UrlDesk::Gate(Arc::clone(gate))),
+        tenancy: Desk::Gate(Arc::clone(gate)).tenancy(),
         connects: Arc::new(ConnectDesk::Gate(Arc::clone(gate))),
-        secrets: Arc::new(SecretDesk::Gate(Arc::clone(gate))),
         data_keys: Arc::new(VaultDesk::of(Arc::clone(gate.current().shared().sealer()))),
         offers: Arc::new(OfferDesk::Gate(Arc::clone(gate))),
         explains: Arc::new(Explainer(Arc::clone(gate))),
         rollouts: Arc::new(RolloutDesk::new(gate)),
-        token: Arc::new(token),
+        admins: Arc::new(admins),
+        changes: Arc::new(move |change| recorded.current().shared().record().changed(change)),
         hosts: Arc::from(gate.current().config().admin.hosts.clone()),
     }
 }

@@ -77,7 +77,7 @@ impl Rollouts for RolloutDesk {
 fn canary(gate: &Gate, runtime: &Handle, wanted: &NewCanary) -> Result<(), RolloutError> {
     let current = gate.current();
     let candidacy = tried(gate, &current)?;
-    let wanted = fitting(wanted, current.config())?;
+    let wanted = fitting(wanted, &current, runtime)?;
     recordable(&current)?;
     let revision = candidacy.policy().revision().clone();
     let said = Some(Said { revision: revision.clone(), canary: Some(wanted.clone()) });
@@ -159,13 +159,15 @@ fn tried(gate: &Gate, current: &Gateway) -> Result<Arc<Candidacy>, RolloutError>
 }
 
 /// For whom the candidate is to decide: a name that is nobody's is a slip.
-fn fitting(wanted: &NewCanary, config: &Config) -> Result<Canary, RolloutError> {
+fn fitting(wanted: &NewCanary, current: &Gateway, runtime: &Handle) -> Result<Canary, RolloutError> {
     let percent = Percent::new(wanted.percent).ok_or_else(|| unfit("`percent` is at most 100"))?;
     let mut canary = Canary { percent, ..Canary::default() };
     for name in &wanted.tenants {
         let tenant = TenantId::parse(name).ok();
-        let tenant = tenant.filter(|tenant| config.accounts.keys().any(|(known, _)| known == tenant));
-        let tenant = tenant.ok_or_else(|| unfit(format!("tenant `{name}` has no account at any server")))?;
+        let standing = |tenant: &TenantId| runtime.block_on(current.directory().tenants().standing(tenant));
+        let tenant = tenant
+            .filter(|tenant| !matches!(standing(tenant), Ok(crate::tenancy::Standing::Unknown) | Err(_)));
+        let tenant = tenant.ok_or_else(|| unfit(format!("there is no tenant `{name}`")))?;
         canary.tenants.insert(tenant);
     }
     if canary == Canary::default() {

@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use redis::RedisError;
+use redis::aio::MultiplexedConnection;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
@@ -131,7 +132,12 @@ impl RedisStore {
                 match ask(Arc::clone(&link)).await {
                     Ok(done) => return Ok(done),
                     Err(error) if is_elsewhere(&error) => link.lose(),
-                    Err(error) => return Err(self.failed(&format!("{}: {error}", link.at()))),
+                    Err(error) => {
+                        if error.is_unrecoverable_error() {
+                            link.lose();
+                        }
+                        return Err(self.failed(&format!("{}: {error}", link.at())));
+                    }
                 }
             }
         };
@@ -164,46 +170,49 @@ impl RedisStore {
         let script = &self.layout.write(table, &entries, expected, life);
         let names = &entries.iter().map(|(key, _)| self.layout.entry(table, key)).collect::<Vec<_>>();
         let written = |link: Arc<Link>| async move {
-            let written = script.invoke_async(&mut link.writes()).await;
+            let mut writes = link.writes();
+            let written: Result<String, _> = script.invoke_async(&mut writes).await;
             names.iter().for_each(|name| link.forget(name));
-            written
+            Ok((written?, self.copies(&mut writes).await))
         };
-        let version: String = self.on_link(WRITE, written).await?;
+        let (version, copies) = self.on_link(WRITE, written).await?;
         if version.is_empty() {
             return Err(StoreError::Changed);
         }
-        self.replicated().await?;
+        self.replicated(copies)?;
         version.parse().map_err(|_| self.failed("a script answered with no version"))
     }
 
     async fn removed(&self, table: Table, key: &[u8], expected: Option<u64>) -> Result<bool, StoreError> {
         let (script, name) = (&self.layout.remove(table, key, expected), &self.layout.entry(table, key));
         let removed = |link: Arc<Link>| async move {
-            let removed = script.invoke_async::<i64>(&mut link.writes()).await;
+            let mut writes = link.writes();
+            let removed: Result<i64, _> = script.invoke_async(&mut writes).await;
             link.forget(name);
-            removed
+            Ok((removed?, self.copies(&mut writes).await))
         };
         match self.on_link(WRITE, removed).await? {
-            -1 => Err(StoreError::Changed),
-            0 => Ok(false),
-            _ => self.replicated().await.map(|()| true),
+            (-1, _) => Err(StoreError::Changed),
+            (0, _) => Ok(false),
+            (_, copies) => self.replicated(copies).map(|()| true),
         }
     }
 
-    /// Waits until as many replicas have what was written as the operator wants.
-    async fn replicated(&self) -> Result<(), StoreError> {
-        let wanted = self.config.replicas;
-        if wanted == 0 {
-            return Ok(());
+    /// How many replicas have what was written on this very connection, where the operator wants some to: another connection
+    /// has written nothing, and would not wait.
+    async fn copies(&self, writes: &mut MultiplexedConnection) -> Result<u32, RedisError> {
+        match self.config.replicas {
+            0 => Ok(0),
+            wanted => redis::cmd("WAIT").arg(wanted).arg(REPLICATE_MS).query_async(writes).await,
         }
-        let mut wait = redis::cmd("WAIT");
-        wait.arg(wanted).arg(REPLICATE_MS);
-        let wait = &wait;
-        let waited = |link: Arc<Link>| async move { wait.query_async(&mut link.writes()).await };
-        let have: u32 = self.on_link(WRITE, waited).await?;
-        match have >= wanted {
-            true => Ok(()),
-            false => Err(self.failed(&format!("written, but {have} of {wanted} replicas have it"))),
+    }
+
+    fn replicated(&self, copies: Result<u32, RedisError>) -> Result<(), StoreError> {
+        let wanted = self.config.replicas;
+        match copies {
+            Ok(have) if have >= wanted => Ok(()),
+            Ok(have) => Err(self.failed(&format!("written, but {have} of {wanted} replicas have it"))),
+            Err(error) => Err(self.failed(&format!("written, but perhaps on no replica: {error}"))),
         }
     }
 

@@ -3,6 +3,10 @@
 //! # Why they are numbered in the store
 //! A new key is written under the next number only if nobody has written that number yet, so several gates on one store
 //! that find the key old at the same moment agree on one new key.
+//!
+//! # Why a new key waits
+//! A server may get its token from one gate and the keys from another, which reads the store now and then. Where gates share a store, a
+//! key is published for a while before it signs.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -18,7 +22,11 @@ const OWNER: Owner<'static> = Owner { tenant: "", server: "", kind: "vouch" };
 
 /// The keys in use, oldest first.
 #[derive(Default)]
-pub(super) struct Ring(Vec<Numbered>);
+pub(super) struct Ring {
+    keys: Vec<Numbered>,
+    /// The place of the one that signs.
+    signs: usize,
+}
 
 #[derive(Clone)]
 struct Numbered {
@@ -35,19 +43,26 @@ pub(super) struct Cupboard {
     pub(super) rotate: Duration,
     /// How long a replaced key stays published.
     pub(super) overlap: Duration,
+    /// How long a new key is published before it signs.
+    pub(super) announced: Duration,
 }
 
 impl Ring {
+    /// The one that signs.
     pub(super) fn current(&self) -> Option<&SigningKey> {
-        self.0.last().map(|numbered| &*numbered.key)
+        self.keys.get(self.signs).map(|numbered| &*numbered.key)
     }
 
     pub(super) fn keys(&self) -> impl Iterator<Item = &SigningKey> {
-        self.0.iter().map(|numbered| &*numbered.key)
+        self.keys.iter().map(|numbered| &*numbered.key)
+    }
+
+    fn newest(&self) -> Option<&SigningKey> {
+        self.keys.last().map(|numbered| &*numbered.key)
     }
 
     fn next_number(&self) -> u64 {
-        self.0.last().map_or(1, |numbered| numbered.number.saturating_add(1))
+        self.keys.last().map_or(1, |numbered| numbered.number.saturating_add(1))
     }
 }
 
@@ -67,7 +82,7 @@ impl Cupboard {
     }
 
     fn is_due(&self, ring: &Ring, now: SystemTime) -> bool {
-        ring.current()
+        ring.newest()
             .is_none_or(|key| key.algorithm() != self.algorithm || is_past(key.created(), self.rotate, now))
     }
 
@@ -81,7 +96,7 @@ impl Cupboard {
                 key: Arc::new(SigningKey::parse(opened.expose())?),
             });
         }
-        Ok(Ring(keys))
+        Ok(Ring { keys, signs: 0 })
     }
 
     async fn renewed(&self, mut ring: Ring, now: SystemTime) -> Result<Ring, VouchError> {
@@ -91,7 +106,7 @@ impl Cupboard {
         match self.store.put(Table::Keys, &name(number), sealed.as_bytes(), Some(0)).await {
             Ok(_) => {
                 tracing::info!(number, "A new key signs the Txn-Tokens");
-                ring.0.push(Numbered { number, key: Arc::new(key) });
+                ring.keys.push(Numbered { number, key: Arc::new(key) });
                 Ok(ring)
             }
             // Another gate was faster: its key is the new one.
@@ -102,15 +117,21 @@ impl Cupboard {
 
     async fn pruned(&self, ring: Ring, now: SystemTime) -> Result<Ring, VouchError> {
         let mut keys = Vec::new();
-        let replaced = ring.0.iter().skip(1).map(|next| Some(next.key.created())).chain([None]);
-        for (numbered, replaced) in ring.0.iter().zip(replaced) {
+        let replaced = ring.keys.iter().skip(1).map(|next| Some(next.key.created())).chain([None]);
+        for (numbered, replaced) in ring.keys.iter().zip(replaced) {
             if replaced.is_some_and(|replaced| is_past(replaced, self.overlap, now)) {
                 self.store.remove(Table::Keys, &name(numbered.number)).await?;
             } else {
                 keys.push(numbered.clone());
             }
         }
-        Ok(Ring(keys))
+        let is_announced = |numbered: &Numbered| is_past(numbered.key.created(), self.announced, now);
+        let signs = match self.announced.is_zero() {
+            true => keys.len().checked_sub(1),
+            false => keys.iter().rposition(is_announced),
+        };
+        // Where none has been announced for long enough, there is no older one to wait with.
+        Ok(Ring { keys, signs: signs.unwrap_or(0) })
     }
 }
 

@@ -221,6 +221,27 @@ async fn a_replaced_key_stays_published_until_its_tokens_are_out_and_one_period_
 }
 
 #[tokio::test]
+async fn where_gates_share_a_store_a_new_key_is_published_by_all_before_one_signs_with_it() {
+    let (place, start) = (place().await, SystemTime::now());
+    let mut gates = Vec::new();
+    for _ in 0..2 {
+        let mut gate = place.voucher(&config(Signature::EdDsa), start).await.unwrap();
+        gate.cupboard.announced = ANNOUNCED;
+        gates.push(gate);
+    }
+    let permit = permit_for_test(alice(), server(false), call("{}"));
+    gates[0].maintain(start + DAY).await.unwrap();
+    assert_eq!(kids(&gates[0]).len(), 2);
+    let token = text(&gates[0], &permit, start);
+    assert!(verified(&token, &gates[1].jwks()).is_ok(), "the other gate does not know the new key yet");
+    gates[1].maintain(start + DAY + Duration::from_secs(30)).await.unwrap();
+    gates[0].maintain(start + DAY + ANNOUNCED).await.unwrap();
+    let token = text(&gates[0], &permit, start);
+    assert_eq!(jsonwebtoken::decode_header(&token).unwrap().kid.as_ref(), kids(&gates[0]).last());
+    assert!(verified(&token, &gates[1].jwks()).is_ok());
+}
+
+#[tokio::test]
 async fn keys_outlive_a_restart_and_are_sealed() {
     let (place, now) = (place().await, SystemTime::now());
     let voucher = place.voucher(&config(Signature::Es256), now).await.unwrap();

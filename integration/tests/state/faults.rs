@@ -138,3 +138,24 @@ async fn what_was_acknowledged_outlives_a_server_that_is_killed_again_and_again(
     }
     println!("{} writes were acknowledged over five crashes", acknowledged.len());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_is_cut_is_made_anew_whichever_it_is() {
+    let redis = Redis::start();
+    let store = on(&redis).await;
+    for round in 0..6_u32 {
+        let listed = redis.cli(&["CLIENT", "LIST"]);
+        // The connection for reads tracks; the one for writes does not.
+        let wanted = |line: &&str| match round % 2 {
+            0 => line.contains("flags=t"),
+            _ => line.contains("flags=N") && !line.contains("cmd=client|list"),
+        };
+        let line = listed.lines().find(wanted).unwrap_or_else(|| panic!("no such connection: {listed}"));
+        let id = line.strip_prefix("id=").and_then(|rest| rest.split(' ').next()).expect("an id");
+        redis.cli(&["CLIENT", "KILL", "ID", id]);
+        let write = async || store.put(Table::Urls, b"k", &round.to_be_bytes(), None).await.ok();
+        let version = until("a write", write).await;
+        let found = until("a read", async || store.get(Table::Urls, b"k").await.ok().flatten()).await;
+        assert_eq!(found.version, version);
+    }
+}

@@ -38,6 +38,19 @@ pub(super) fn accounts(
     accounts
 }
 
+/// The account that was made while the gate runs; `None` where its server is not known.
+pub(in crate::config) fn stored(
+    raw: RawAccount,
+    servers: &Servers,
+    vouch: &Vouch,
+    report: &mut Report<'_>,
+) -> Option<Account> {
+    let at = At::default();
+    let server = server(&raw.server, &at.key("server"), report)?;
+    let upstream = servers.get(&server).map(|server| &server.url);
+    Some(account(raw, server, upstream, &at, vouch, report))
+}
+
 /// The server that an account names. A server that has mistakes of its own is known all the same.
 fn server(name: &str, at: &At, report: &mut Report<'_>) -> Option<ServerName> {
     if report.server_names.iter().any(|known| known == name) {

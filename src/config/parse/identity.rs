@@ -38,9 +38,9 @@ pub(super) fn identity(
     client_certificates(&raw, listeners, report);
     Some(Identity {
         anonymous: raw.anonymous.map(|who| anonymous(who, listeners, report)),
-        issuers: issuers(raw.jwt.unwrap_or_default(), report),
+        issuers: issuers(raw.jwt.unwrap_or_default(), &at.key("jwt"), report),
         api_keys: api_keys(raw.api_keys.unwrap_or_default(), report),
-        certificates: raw.certificates.map(|rules| certificates(rules, report)),
+        certificates: raw.certificates.map(|rules| certificates(rules, &at.key("certificates"), report)),
         second_factor: raw.second_factor,
         gate_key: gate_key?,
         gate_key_file,
@@ -79,8 +79,7 @@ fn anonymous(who: RawWho, listeners: &[RawListener], report: &mut Report<'_>) ->
     caller(tenant, (user, agent), (roles, groups), attributes)
 }
 
-fn issuers(raw: Vec<RawIssuer>, report: &mut Report<'_>) -> Vec<Issuer> {
-    let at = At::default().key("identity").key("jwt");
+pub(super) fn issuers(raw: Vec<RawIssuer>, at: &At, report: &mut Report<'_>) -> Vec<Issuer> {
     let mut seen = BTreeSet::new();
     let mut issuers = Vec::new();
     for (index, raw) in raw.into_iter().enumerate() {
@@ -217,10 +216,10 @@ fn api_keys(raw: Vec<RawApiKey>, report: &mut Report<'_>) -> Vec<ApiKey> {
     keys
 }
 
-fn certificates(raw: Vec<RawCertificate>, report: &mut Report<'_>) -> Certificates {
+pub(super) fn certificates(raw: Vec<RawCertificate>, at: &At, report: &mut Report<'_>) -> Certificates {
     let mut rules = Vec::new();
     for (index, raw) in raw.into_iter().enumerate() {
-        let at = At::default().key("identity").key("certificates").item(index);
+        let at = at.item(index);
         if raw.common_name.is_none() && raw.alternative_name.is_none() && raw.sha256.is_none() {
             let fix = "give `common_name`, `alternative_name` or `sha256`";
             report.error(&at, "has no condition, so that every certificate would match", fix);

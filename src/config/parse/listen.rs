@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use super::super::leaf::{Host, HttpUrl, Origin, Url};
 use super::super::problem::At;
-use super::super::raw::{RawAdmin, RawLimits, RawListener, RawListenerTls};
+use super::super::raw::{RawLimits, RawListener, RawListenerTls};
 use super::super::report::Report;
-use super::super::{Admin, Limits, Listen, Listener, ListenerTls};
+use super::super::{Limits, Listen, Listener, ListenerTls};
 use super::{pem, positive, unused};
 
 /// The keys of the file that make a [`Listen`].
@@ -37,29 +37,6 @@ pub(super) fn listen(written: Written, report: &mut Report<'_>) -> Listen {
         listeners: listeners(written.listeners, report),
         public_url,
     }
-}
-
-pub(super) fn admin(raw: &RawAdmin, listeners: &[RawListener], report: &mut Report<'_>) -> Admin {
-    let RawAdmin::On(on) = raw else { return Admin { address: None, hosts: Vec::new() } };
-    let (address, at) = (on.address.0, At::default().key("admin").key("address"));
-    if address.port() != 0 && listeners.iter().any(|listener| listener.address.0 == address) {
-        report.error(
-            &at,
-            format!("`{address}` is also an address of `listen`"),
-            "give the admin listener a port of its own",
-        );
-    }
-    if !address.ip().is_loopback() {
-        let what =
-            format!("`{address}` is reachable from other machines, and the admin listener speaks cleartext");
-        report.warn(
-            &at,
-            what,
-            "use a loopback address such as `127.0.0.1:9901`, or keep others out by other means",
-        );
-    }
-    let hosts = on.hosts.iter().map(|host| host.0.to_ascii_lowercase()).collect();
-    Admin { address: Some(address), hosts }
 }
 
 /// The URL of the gate, without a slash at its end.
@@ -107,7 +84,7 @@ fn listeners(raw: Vec<RawListener>, report: &mut Report<'_>) -> Vec<Listener> {
     raw.into_iter().enumerate().map(listener).collect()
 }
 
-fn tls(raw: &RawListenerTls, at: &At, report: &mut Report<'_>) -> ListenerTls {
+pub(super) fn tls(raw: &RawListenerTls, at: &At, report: &mut Report<'_>) -> ListenerTls {
     let tls = ListenerTls {
         certificate: report.path(&raw.certificate.0),
         key: report.path(&raw.key.0),

@@ -38,7 +38,7 @@ fn what_is_allowed_but_should_be_known_is_a_warning() {
             "{server}admin: {{address: 0.0.0.0:9901}}\nlisten: [{{address: 0.0.0.0:80}}]\npublic_url: http://gate.example"
         )),
         [
-            "portcullis.yaml:2:18: admin.address: `0.0.0.0:9901` is reachable from other machines, and the admin listener speaks cleartext; use a loopback address such as `127.0.0.1:9901`, or keep others out by other means",
+            "portcullis.yaml:2:18: admin.address: `0.0.0.0:9901` is reachable from other machines, and the admin listener speaks cleartext; use a loopback address such as `127.0.0.1:9901`, give it `tls`, or keep others out by other means",
             "portcullis.yaml:4:13: public_url: agents send their tokens over cleartext; give the listener `tls`, or let a proxy speak TLS and write `https` here",
         ]
     );

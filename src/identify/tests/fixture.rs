@@ -15,7 +15,9 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 use crate::config::{ApiKey, Claims, Identity, Issuer, KeySource, Static, Tenancy};
+use crate::identify::Records;
 use crate::identify::clock::Clock;
+use crate::identify::key::KeyRecords;
 use crate::identify::url::ScopedUrls;
 use crate::identify::{Caller, Identify};
 use crate::inbound::{ClientCertificate, Head, Target};
@@ -23,6 +25,7 @@ use crate::name::{ServerName, TenantId, UserId};
 use crate::refusal::Refusal;
 use crate::secret::{Key, Secret};
 use crate::store::{Store, StoreError, Stored, Table};
+use crate::tenancy::Tenants;
 
 pub(in crate::identify) const ISSUER: &str = "https://idp.test";
 pub(in crate::identify) const AUDIENCE: &str = "https://gate.test";
@@ -44,7 +47,8 @@ impl Gate {
             clock.clone(),
         );
         let urls = Arc::new(urls.unwrap());
-        let identify = Identify::with_clock(identity, AUDIENCE, Arc::clone(&urls), clock.clone()).unwrap();
+        let known = (Arc::clone(&urls), records(&store));
+        let identify = Identify::with_clock(identity, AUDIENCE, known, clock.clone()).unwrap();
         Self { identify, urls, clock, store }
     }
 
@@ -57,6 +61,16 @@ impl Gate {
         let now = self.clock.now().as_second();
         json!({"iss": ISSUER, "aud": AUDIENCE, "sub": "alice", "tid": "a", "client_id": "desktop", "iat": now,
                "exp": now + 3600, "scope": "mcp extra", "roles": ["reader", "clerk"], "groups": "g1 g2", "region": "EMEA"})
+    }
+}
+
+/// What the store knows of callers; tenants `a` and `b` are configured.
+pub(in crate::identify) fn records(store: &Arc<Memory>) -> Records {
+    let store = || Arc::clone(store) as Arc<dyn Store>;
+    Records {
+        keys: Arc::new(KeyRecords::new(store())),
+        tenants: Arc::new(Tenants::configured_for_test(&["a", "b"], store())),
+        uses: Arc::default(),
     }
 }
 

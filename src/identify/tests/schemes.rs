@@ -155,6 +155,7 @@ async fn every_mistake_is_reported_at_once_and_an_empty_list_is_one() {
 
 fn problems(identity: &Identity) -> Vec<IdentityProblem> {
     let store = Arc::new(Memory::default());
+    let records = super::fixture::records(&store);
     let urls = ScopedUrls::with_clock(store, &identity.gate_key, false, Clock::standing()).unwrap();
-    Identify::new(identity, "https://gate.test", Arc::new(urls)).unwrap_err()
+    Identify::new(identity, "https://gate.test", Arc::new(urls), records).unwrap_err()
 }

@@ -83,7 +83,8 @@ impl Keeps {
             | Table::Locks
             | Table::Consents
             | Table::Webhooks
-            | Table::Idempotency => Self::Nothing,
+            | Table::Idempotency
+            | Table::Uses => Self::Nothing,
         }
     }
 }

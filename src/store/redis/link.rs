@@ -17,7 +17,8 @@ use redis::aio::MultiplexedConnection;
 use redis::io::tcp::TcpSettings;
 use redis::{
     AsyncConnectionConfig, Client, ClientTlsConfig, ConnectionAddr, ErrorKind, IntoConnectionInfo as _,
-    ProtocolVersion, RedisConnectionInfo, RedisError, ServerErrorKind, TlsCertificates, Value,
+    ProtocolVersion, PushInfo, PushKind, RedisConnectionInfo, RedisError, ServerErrorKind, TlsCertificates,
+    Value,
 };
 use tokio::sync::Notify;
 
@@ -112,8 +113,17 @@ impl Link {
         let with_push = settings().set_push_sender(told);
         let mut reads =
             client.get_multiplexed_async_connection_with_config(&with_push).await.map_err(failed)?;
-        let writes =
-            client.get_multiplexed_async_connection_with_config(&settings()).await.map_err(failed)?;
+        let ended = {
+            let life = Arc::clone(&life);
+            move |push: PushInfo| -> Result<(), redis::aio::SendError> {
+                if push.kind == PushKind::Disconnection {
+                    life.end();
+                }
+                Ok(())
+            }
+        };
+        let with_end = settings().set_push_sender(ended);
+        let writes = client.get_multiplexed_async_connection_with_config(&with_end).await.map_err(failed)?;
         // A node of a cluster that does not have our slot says here who does.
         redis::cmd("GET").arg(layout.schema()).exec_async(&mut reads).await.map_err(failed)?;
         let tracks = redis::cmd("CLIENT").arg("TRACKING").arg("ON").exec_async(&mut reads).await;

@@ -1,0 +1,57 @@
+//! What the store knows of callers: their keys, and whether their tenants are served.
+
+use std::sync::Arc;
+
+use crate::config::Config;
+use crate::identify::key::KeyRecords;
+use crate::identify::proof::{BadProof, Found};
+use crate::identify::{Identify, Uses};
+use crate::name::TenantId;
+use crate::refusal::Refusal;
+use crate::store::Store;
+use crate::tenancy::{Standing, Tenants};
+
+/// What the store knows of callers.
+#[derive(Debug, Clone)]
+pub struct Records {
+    /// API keys that were made while the gate runs.
+    pub keys: Arc<KeyRecords>,
+    /// Which tenants are served.
+    pub tenants: Arc<Tenants>,
+    /// When keys and scoped URLs were last used.
+    pub uses: Arc<Uses>,
+}
+
+impl Records {
+    /// What is in `store`, beside what is in `config`.
+    #[must_use]
+    pub fn new(config: &Config, store: &Arc<dyn Store>, uses: Arc<Uses>) -> Self {
+        let keys = Arc::new(KeyRecords::new(Arc::clone(store)));
+        Self { keys, tenants: Arc::new(Tenants::new(config, Arc::clone(store))), uses }
+    }
+}
+
+impl Identify {
+    /// Whether the tenant is not suspended. One that nobody has made is whoever an issuer says it is.
+    pub(in crate::identify) async fn serves(&self, tenant: &TenantId) -> Result<bool, Refusal> {
+        self.standing(tenant).await.map(|standing| standing != Standing::Suspended)
+    }
+
+    pub(in crate::identify) async fn standing(&self, tenant: &TenantId) -> Result<Standing, Refusal> {
+        self.records.tenants.standing(tenant).await.map_err(|error| {
+            tracing::error!(%tenant, %error, "The tenant could not be looked up");
+            Refusal::IdentityUnavailable
+        })
+    }
+
+    /// The holder of an API key: a configured one, else one in the store.
+    pub(in crate::identify) async fn key(&self, digest: &[u8; 32]) -> Found {
+        let now = self.clock.now();
+        match self.keys.find(digest, now) {
+            Found::Invalid(BadProof::UnknownApiKey) => {
+                self.records.keys.find(digest, &self.records.uses, now).await
+            }
+            found @ (Found::Valid(_) | Found::Invalid(_) | Found::Nothing) => found,
+        }
+    }
+}
