@@ -21,6 +21,7 @@ mod sealed;
 pub mod session;
 pub mod state;
 mod strangers;
+mod tenant;
 #[cfg(test)]
 mod tests;
 pub mod url;
@@ -28,6 +29,7 @@ mod uses;
 
 pub use admins::{Admins, NotAdmin, Power, Principal};
 pub use records::Records;
+pub use tenant::{Standing, Status, Tenant, Tenants};
 pub use uses::Uses;
 
 use std::collections::BTreeMap;
@@ -52,7 +54,6 @@ use crate::inbound::{Door, Head, Target};
 use crate::name::{AgentId, ServerName, TenantId, UrlId, UserId};
 use crate::refusal::Refusal;
 use crate::secret::Secret;
-use crate::tenancy::Standing;
 
 /// A gate key shorter than this could be guessed.
 const SHORTEST_GATE_KEY: usize = 32;

@@ -14,12 +14,11 @@ mod entry;
 pub mod office;
 mod problem;
 mod removal;
-mod tenant;
 
+pub use crate::identify::{Standing, Status, Tenant, Tenants};
 pub use entry::AccountEntry;
 pub use office::Office;
 pub use problem::Problem;
-pub use tenant::{Standing, Status, Tenant, Tenants};
 
 use std::collections::HashMap;
 use std::sync::Arc;

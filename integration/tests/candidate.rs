@@ -91,7 +91,7 @@ async fn a_candidate_decides_for_the_tenants_that_are_named_until_it_is_taken_ba
     assert_eq!(line["candidate"]["live"]["decision"], "hidden");
     assert_eq!(metric(&std.gate, "candidate_decisions_total").await, "3");
     let told = std.gate.house().command(&["policy", "canary", "--tenant", "acmee"]);
-    assert!(out(&told).contains("tenant `acmee` has no account"), "{}", out(&told));
+    assert!(out(&told).contains("there is no tenant `acmee`"), "{}", out(&told));
     done(&std.gate, &["rollback"]);
     assert_eq!(alice.sees().await, ["safe"], "it still decides");
     let steps: Vec<Value> = std.gate.audit().into_iter().filter(|line| line["kind"] == "policy").collect();

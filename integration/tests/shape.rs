@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each module may name.
-const MAY_NAME: [(&str, &str); 26] = [
+const MAY_NAME: [(&str, &str); 27] = [
     ("address", ""),
     ("name", ""),
     ("secret", ""),
@@ -28,6 +28,7 @@ const MAY_NAME: [(&str, &str); 26] = [
     ("vouch", "config credential decide decode identify name refusal secret store"),
     ("forward", "address config credential decide decode govern name refusal secret vouch"),
     ("respond", "catalogue credential decide decode forward name refusal secret"),
+    ("tenancy", "config credential forward identify name refusal secret store"),
     ("gateway", "*"),
     ("listen", "config gateway inbound name refusal respond secret"),
     ("admin", "*"),

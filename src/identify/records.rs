@@ -5,11 +5,10 @@ use std::sync::Arc;
 use crate::config::Config;
 use crate::identify::key::KeyRecords;
 use crate::identify::proof::{BadProof, Found};
-use crate::identify::{Identify, Uses};
+use crate::identify::{Identify, Standing, Tenants, Uses};
 use crate::name::TenantId;
 use crate::refusal::Refusal;
 use crate::store::Store;
-use crate::tenancy::{Standing, Tenants};
 
 /// What the store knows of callers.
 #[derive(Debug, Clone)]

@@ -29,8 +29,10 @@ use crate::secret::Secret;
 use crate::store::lock::Lock;
 use crate::store::{StoreError, Stored, Table};
 
-/// A dead holder's lock ends after so long: longer than a provider is waited for.
-const LOCK_LIFE: Duration = Duration::from_secs(13);
+/// A dead holder's lock ends after so long: soon enough for those who wait.
+const LOCK_LIFE: Duration = Duration::from_secs(4);
+/// How often a holder says that it is alive.
+const ALIVE: Duration = Duration::from_secs(1);
 /// How long a refresh waits for that of another gate, and then tries by itself.
 const PATIENCE: Duration = Duration::from_secs(18);
 /// How often it looks meanwhile.
@@ -145,8 +147,8 @@ impl Keeper {
             }
             let name = [b"grant\0".as_slice(), &key(&self.tenant, &self.server)].concat();
             let lock = Lock::take(&self.places.store, &name, LOCK_LIFE).await;
-            if let Some(lock) = lock.map_err(|error| unavailable(error.to_string()))? {
-                let refreshed = self.under_lock(wanted).await;
+            if let Some(mut lock) = lock.map_err(|error| unavailable(error.to_string()))? {
+                let refreshed = holding(&mut lock, self.under_lock(wanted)).await;
                 if let Err(error) = lock.release().await {
                     tracing::warn!(tenant = %self.tenant, server = %self.server, %error, "A lock was not given back; it ends by itself");
                 }
@@ -257,6 +259,21 @@ impl Keeper {
 
 fn not_connected() -> Setback {
     Setback { why: "the account is not connected yet".into(), ..Failure::NeedsReauth.into() }
+}
+
+/// Does it under the lock, which lasts for as long as this process lives. Where it is lost all the same, the version decides.
+async fn holding<T>(lock: &mut Lock, work: impl Future<Output = T>) -> T {
+    let mut work = std::pin::pin!(work);
+    loop {
+        tokio::select! {
+            done = &mut work => return done,
+            () = tokio::time::sleep(ALIVE) => {
+                if !matches!(lock.extend(LOCK_LIFE).await, Ok(true)) {
+                    tracing::warn!("The lock of a refresh could not be held");
+                }
+            }
+        }
+    }
 }
 
 /// Whether the token is another than the one that is no longer wanted, and good for a while.

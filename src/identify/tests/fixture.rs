@@ -16,6 +16,7 @@ use tokio::sync::Semaphore;
 
 use crate::config::{ApiKey, Claims, Identity, Issuer, KeySource, Static, Tenancy};
 use crate::identify::Records;
+use crate::identify::Tenants;
 use crate::identify::clock::Clock;
 use crate::identify::key::KeyRecords;
 use crate::identify::url::ScopedUrls;
@@ -25,7 +26,6 @@ use crate::name::{ServerName, TenantId, UserId};
 use crate::refusal::Refusal;
 use crate::secret::{Key, Secret};
 use crate::store::{Store, StoreError, Stored, Table};
-use crate::tenancy::Tenants;
 
 pub(in crate::identify) const ISSUER: &str = "https://idp.test";
 pub(in crate::identify) const AUDIENCE: &str = "https://gate.test";

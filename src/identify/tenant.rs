@@ -110,7 +110,7 @@ impl Tenants {
 }
 
 impl Tenant {
-    pub(in crate::tenancy) fn read(value: &[u8]) -> Result<Self, StoreError> {
+    pub(crate) fn read(value: &[u8]) -> Result<Self, StoreError> {
         serde_json::from_slice(value)
             .map_err(|error| StoreError::Damaged { path: "tenants".to_owned(), why: error.to_string() })
     }
