@@ -86,15 +86,18 @@ async fn no_call_fails_while_a_token_ends_and_a_gate_is_killed_in_the_middle_of_
         connect(&gates, &provider).await;
         gates
     };
-    call(&two).await;
-    let first = token(&two);
+    // The other gate is not used before, so that this one renews the token, ahead of its end.
+    call(&one).await;
+    let first = token(&one);
     provider.set(json!({"hold": true})).await;
-    // Only this gate is used, so that it is the one to renew the token, ahead of its end.
-    until("a refresh under way", async || {
-        call(&one).await;
-        (provider.waiting().await == 1).then_some(())
-    })
-    .await;
+    let alice = one.alice();
+    let using = tokio::spawn(async move {
+        loop {
+            alice.calls("safe", json!({})).await;
+        }
+    });
+    until("a refresh under way", async || (provider.waiting().await == 1).then_some(())).await;
+    using.abort();
     let Std { gate, upstream: _upstream, issuer: _issuer } = one;
     let house = gate.kill();
     provider.set(json!({"hold": false})).await;
