@@ -3,8 +3,8 @@
 //! # Why the answer is kept sealed
 //! It may have in it what is shown once: a scoped URL, an API key. A copy of the store is of no use to whoever has it.
 //!
-//! # Why the work goes on when the client hangs up
-//! The client that hangs up is the one that will ask again. What it started is finished, so that there is an answer to give.
+//! # Why whose key it is counts
+//! Two tenants' admins may have one name. What one of them was shown once is not given to the other for the same words.
 
 use std::time::Duration;
 
@@ -21,6 +21,7 @@ use crate::admin::answer::{coded, error};
 use crate::admin::who::office;
 use crate::credential::seal::{Owner, SealedSecret};
 use crate::identify::Principal;
+use crate::name::TenantId;
 use crate::store::{StoreError, Table};
 use crate::tenancy::Office;
 
@@ -67,17 +68,17 @@ pub(super) async fn once(State(tenancy): State<Tenancy>, request: Request, next:
     let Ok(body) = axum::body::to_bytes(body, LARGEST).await else {
         return error(StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than 1 MiB");
     };
-    let who = parts.extensions.get::<Principal>().map_or("", |principal| &principal.name);
-    let (key, asked) = (digest(&[who, &key]), digest(&[parts.uri.to_string().as_str(), &hex::encode(&body)]));
+    let who = parts.extensions.get::<Principal>();
+    let own = who.and_then(Principal::confined_to).map_or("", TenantId::as_str);
+    let name = who.map_or("", |principal| &principal.name);
+    let (key, asked) =
+        (digest(&[own, name, &key]), digest(&[parts.uri.to_string().as_str(), &hex::encode(&body)]));
     let office = office(&tenancy);
     let taken = take(&office, &key, &asked).await;
     match taken {
         Ok(Taken::Ours(version)) => {
             let request = Request::from_parts(parts, Body::from(body));
-            let work = async move { kept(&office, &key, asked, version, next.run(request).await).await };
-            tokio::spawn(work)
-                .await
-                .unwrap_or_else(|_| error(StatusCode::INTERNAL_SERVER_ERROR, "it failed; see the gate's log"))
+            kept(&office, &key, asked, version, next.run(request).await).await
         }
         Ok(Taken::Answered(answer)) => *answer,
         Err(failed) => error(StatusCode::SERVICE_UNAVAILABLE, &failed.to_string()),

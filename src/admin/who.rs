@@ -50,19 +50,14 @@ impl About {
 }
 
 /// Lets in who proves who they are, and puts what they change on the record.
-pub(super) async fn known(State(state): State<AdminState>, mut request: Request, next: Next) -> Response {
-    let peer = request.extensions().get::<ConnectInfo<Peer>>().and_then(|ConnectInfo(peer)| peer.0.clone());
-    let found = state.admins.find(request.headers(), peer.as_deref()).await;
-    let changes = !matches!(*request.method(), Method::GET | Method::HEAD);
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let (answer, principal) = match found {
-        Ok(principal) => {
-            request.extensions_mut().insert(principal.clone());
-            (next.run(request).await, Some(principal))
-        }
-        Err(why) => (turned_away(&why), None),
-    };
-    if changes {
+pub(super) async fn known(State(state): State<AdminState>, request: Request, next: Next) -> Response {
+    if matches!(*request.method(), Method::GET | Method::HEAD) {
+        return admitted(&state, request, next).await.0;
+    }
+    // Who hangs up, or whose handler breaks down, must not leave a change without its line.
+    let recorded = tokio::spawn(async move {
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let (answer, principal) = admitted(&state, request, next).await;
         let about = answer.extensions().get::<About>().cloned().unwrap_or_default();
         let own = principal.as_ref().and_then(Principal::confined_to);
         (state.changes)(&ChangeLine {
@@ -74,8 +69,26 @@ pub(super) async fn known(State(state): State<AdminState>, mut request: Request,
             made: about.made.as_deref(),
             status: answer.status().as_u16(),
         });
+        answer
+    });
+    recorded.await.unwrap_or_else(|_| broke_down())
+}
+
+/// The answer, and who asked, where they may.
+async fn admitted(state: &AdminState, mut request: Request, next: Next) -> (Response, Option<Principal>) {
+    let peer = request.extensions().get::<ConnectInfo<Peer>>().and_then(|ConnectInfo(peer)| peer.0.clone());
+    match state.admins.find(request.headers(), peer.as_deref()).await {
+        Ok(principal) => {
+            request.extensions_mut().insert(principal.clone());
+            let answer = tokio::spawn(next.run(request)).await;
+            (answer.unwrap_or_else(|_| broke_down()), Some(principal))
+        }
+        Err(why) => (turned_away(&why), None),
     }
-    answer
+}
+
+fn broke_down() -> Response {
+    error(StatusCode::INTERNAL_SERVER_ERROR, "it failed; see the gate's log")
 }
 
 fn turned_away(why: &NotAdmin) -> Response {
