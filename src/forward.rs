@@ -8,10 +8,11 @@ mod address;
 mod cork;
 mod endpoint;
 mod exchange;
+mod socket;
 
 pub use address::{Guard, Resolver};
 pub use endpoint::{BadEndpoint, Endpoint};
-pub use exchange::{Exchange, Request, Retry, Wait};
+pub use exchange::{Body, Exchange, Request, Retry, Wait};
 
 use std::hash::BuildHasher;
 use std::sync::Arc;
@@ -21,7 +22,7 @@ use pingora::connectors::ConnectorOptions;
 use pingora::connectors::http::Connector;
 use pingora::upstreams::peer::{HttpPeer, Peer};
 
-use crate::credential::Lease;
+use crate::credential::{Lease, Outgoing};
 use crate::decide::Permit;
 use crate::govern::Slot;
 use crate::name::TenantId;
@@ -79,21 +80,39 @@ impl Forward {
         }
     }
 
-    /// Sends a permitted request and reads the head of the answer. The permit is used up: one permit, one call.
+    /// Sends a permitted request with its credential and reads the head of the answer. The permit is used up: one permit,
+    /// one call.
     /// Connections are never shared across tenants or credentials.
     ///
     /// # Errors
-    /// [`Refusal::Unreachable`], [`Refusal::TimedOut`] or [`Refusal::BadAnswer`].
+    /// [`Refusal::Unreachable`], [`Refusal::TimedOut`] or [`Refusal::BadAnswer`]; [`Refusal::CredentialUnavailable`] where
+    /// the credential has ended.
     pub async fn send(
         self: &Arc<Self>,
         endpoint: &Endpoint,
         passage: Passage,
         request: Request,
     ) -> Result<Reply, Refusal> {
-        let peer =
-            self.peer(endpoint, passage.permit.caller().tenant(), &passage.lease.fingerprint()).await?;
-        let exchange = Exchange::send(Arc::clone(self), endpoint, peer, request).await?;
+        let exchange = self.beside(endpoint, &passage.permit, &passage.lease, request).await?;
         Ok(Reply { exchange, passage })
+    }
+
+    /// Sends a request that a permitted call takes beside its own: to open a session for it, say, or to cancel it.
+    ///
+    /// # Errors
+    /// As [`Forward::send`].
+    pub async fn beside(
+        self: &Arc<Self>,
+        endpoint: &Endpoint,
+        permit: &Permit,
+        lease: &Lease,
+        mut request: Request,
+    ) -> Result<Exchange, Refusal> {
+        let peer = self.peer(endpoint, permit.caller().tenant(), &lease.fingerprint()).await?;
+        let Request { method, headers, body, query, retry: _ } = &mut request;
+        // Last, as some credentials sign all that is sent.
+        lease.apply(Outgoing { method, url: &endpoint.url, headers, body, query })?;
+        Exchange::send(Arc::clone(self), endpoint, peer, request).await
     }
 
     async fn peer(

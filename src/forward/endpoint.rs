@@ -18,6 +18,8 @@ use crate::name::ServerName;
 pub struct Endpoint {
     /// The server's name, for refusals.
     pub server: ServerName,
+    /// Its URL.
+    pub url: http::Uri,
     /// The host as it stands in the URL, for DNS, SNI and `Host`.
     pub host: String,
     /// The port.
@@ -76,6 +78,7 @@ impl Endpoint {
         let (authorities, client, identity) = materials(server)?;
         Ok(Self {
             server: server.name.clone(),
+            url: url.clone(),
             host,
             port: authority.port_u16().unwrap_or(if tls { 443 } else { 80 }),
             authority: authority.to_string(),

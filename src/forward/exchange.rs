@@ -1,24 +1,23 @@
 //! One request to a server and its answer, read under limits of size and time.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
-use http::header::{AsHeaderName, CONTENT_ENCODING, CONTENT_TYPE, HOST};
+use http::header::{AsHeaderName, CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use pingora::http::RequestHeader;
-use pingora::protocols::http::client::HttpSession;
 use pingora::upstreams::peer::HttpPeer;
-use pingora::{Error, ErrorType};
 use tokio::time::Instant;
 
-use crate::forward::{Endpoint, Forward, POOL_IDLE, cork};
+use crate::forward::socket::{self, Socket};
+use crate::forward::{Endpoint, Forward};
 use crate::name::ServerName;
 use crate::refusal::Refusal;
 use crate::secret::Secret;
 
-/// What is sent up. The headers are built from an allow-list by the gateway; nothing is copied blindly.
+/// What is sent up, without the credential. The headers are built from an allow-list by the gateway; nothing is copied
+/// blindly.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// The HTTP method.
@@ -42,15 +41,44 @@ pub enum Retry {
     Unsent,
 }
 
-/// A request under way: the head of the answer has been read.
+/// An answer under way: its head is there, its body arrives.
 pub struct Exchange {
-    forward: Arc<Forward>,
-    session: HttpSession,
-    peer: HttpPeer,
     server: ServerName,
     deadline: Instant,
     /// The status of the answer.
     pub status: StatusCode,
+    from: From,
+}
+
+/// Where an answer comes from.
+enum From {
+    Socket(Box<Socket>),
+    Made { headers: HeaderMap, body: Box<dyn Body> },
+}
+
+/// A body that is not read from a socket as it is, but made: of another answer, say.
+#[async_trait]
+pub trait Body: Send {
+    /// The next piece of the body, `None` at its end.
+    ///
+    /// # Errors
+    /// [`Refusal::TimedOut`] or [`Refusal::BadAnswer`].
+    async fn chunk(&mut self, wait: Wait) -> Result<Option<Bytes>, Refusal>;
+
+    /// Lets reads wait as long as `idle`, for a stream of events.
+    fn stream(&mut self, idle: Duration);
+}
+
+/// A body that is there in one piece, or not at all.
+struct Piece(Option<Bytes>);
+
+#[async_trait]
+impl Body for Piece {
+    async fn chunk(&mut self, _wait: Wait) -> Result<Option<Bytes>, Refusal> {
+        Ok(self.0.take())
+    }
+
+    fn stream(&mut self, _idle: Duration) {}
 }
 
 impl std::fmt::Debug for Exchange {
@@ -62,15 +90,6 @@ impl std::fmt::Debug for Exchange {
     }
 }
 
-/// What came of one attempt: the session with the head of the answer read.
-type Attempt = Result<(HttpSession, StatusCode), Failure>;
-
-/// Where an attempt failed, which decides whether it may be repeated.
-struct Failure {
-    sent: bool,
-    refusal: Refusal,
-}
-
 impl Exchange {
     pub(in crate::forward) async fn send(
         forward: Arc<Forward>,
@@ -79,26 +98,48 @@ impl Exchange {
         request: Request,
     ) -> Result<Self, Refusal> {
         let deadline = Instant::now() + endpoint.timeouts.total;
-        let attempt = async {
-            match attempt(&forward, endpoint, &peer, &request).await {
-                (Ok(answered), _) => Ok(answered),
-                (Err(failure), true) if !failure.sent || request.retry == Retry::Harmless => {
-                    attempt(&forward, endpoint, &peer, &request).await.0
-                }
-                (Err(failure), _) => Err(failure),
-            }
-        };
-        let (session, status) = match tokio::time::timeout_at(deadline, attempt).await {
-            Ok(done) => done.map_err(|failure| failure.refusal)?,
+        let sending = socket::send(forward, endpoint, peer, request);
+        let (socket, status) = match tokio::time::timeout_at(deadline, sending).await {
+            Ok(sent) => sent?,
             Err(_) => return Err(Refusal::TimedOut { server: endpoint.server.clone() }),
         };
-        Ok(Self { forward, session, peer, server: endpoint.server.clone(), deadline, status })
+        let from = From::Socket(Box::new(socket));
+        Ok(Self { server: endpoint.server.clone(), deadline, status, from })
+    }
+
+    /// An answer of `endpoint` that is made, not read.
+    #[must_use]
+    pub fn made(endpoint: &Endpoint, status: StatusCode, headers: HeaderMap, body: Box<dyn Body>) -> Self {
+        let deadline = Instant::now() + endpoint.timeouts.total;
+        Self { server: endpoint.server.clone(), deadline, status, from: From::Made { headers, body } }
+    }
+
+    /// An answer of `endpoint` in one piece; an empty one has no media type.
+    #[must_use]
+    pub fn whole(endpoint: &Endpoint, status: StatusCode, document: Option<Bytes>) -> Self {
+        let mut headers = HeaderMap::new();
+        if document.is_some() {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        Self::made(endpoint, status, headers, Box::new(Piece(document)))
+    }
+
+    /// With one header more; only for an answer that is made.
+    #[must_use]
+    pub fn with(mut self, name: http::HeaderName, value: HeaderValue) -> Self {
+        if let From::Made { headers, .. } = &mut self.from {
+            headers.insert(name, value);
+        }
+        self
     }
 
     /// The first value of a header of the answer.
     #[must_use]
     pub fn header(&self, name: impl AsHeaderName) -> Option<&HeaderValue> {
-        self.session.response_header()?.headers.get(name)
+        match &self.from {
+            From::Socket(socket) => socket.headers()?.get(name),
+            From::Made { headers, .. } => headers.get(name),
+        }
     }
 
     /// Whether the answer is of this media type, whatever its parameters.
@@ -127,16 +168,24 @@ impl Exchange {
             Wait::Events(idle) => self.deadline.min(Instant::now() + idle),
             Wait::Standing(idle) => Instant::now() + idle,
         };
-        match tokio::time::timeout_at(until, self.session.read_response_body()).await {
-            Ok(Ok(chunk)) => Ok(chunk),
-            Ok(Err(error)) => Err(broken(&self.server, &error)),
+        let read = async {
+            match &mut self.from {
+                From::Socket(socket) => socket.chunk(&self.server).await,
+                From::Made { body, .. } => body.chunk(wait).await,
+            }
+        };
+        match tokio::time::timeout_at(until, read).await {
+            Ok(chunk) => chunk,
             Err(_) => Err(Refusal::TimedOut { server: self.server.clone() }),
         }
     }
 
     /// Lets reads wait as long as `idle`, for a stream of events.
     pub fn stream(&mut self, idle: Duration) {
-        self.session.set_read_timeout(Some(idle));
+        match &mut self.from {
+            From::Socket(socket) => socket.stream(idle),
+            From::Made { body, .. } => body.stream(idle),
+        }
     }
 
     /// The whole body, at most `limit` bytes; the connection goes back to the pool.
@@ -157,7 +206,9 @@ impl Exchange {
 
     /// Gives the connection back after the whole body has been read.
     pub async fn finish(self) {
-        self.forward.connector.release_http_session(self.session, &self.peer, Some(POOL_IDLE)).await;
+        if let From::Socket(socket) = self.from {
+            socket.release().await;
+        }
     }
 
     /// The server's name.
@@ -210,108 +261,5 @@ impl Whole {
             Self::One(first) => first,
             Self::Many(all) => all.freeze(),
         }
-    }
-}
-
-/// One attempt; the second value says whether it went over a connection from the pool.
-async fn attempt(
-    forward: &Forward,
-    endpoint: &Endpoint,
-    peer: &HttpPeer,
-    request: &Request,
-) -> (Attempt, bool) {
-    let (mut session, reused) = match forward.connector.get_http_session(peer).await {
-        Ok(connected) => connected,
-        Err(error) => {
-            let refusal = unreachable(&endpoint.server, &error);
-            return (Err(Failure { sent: false, refusal }), false);
-        }
-    };
-    session.set_read_timeout(Some(endpoint.timeouts.read));
-    session.set_write_timeout(Some(endpoint.timeouts.read));
-    let mut sent = false;
-    match write_and_read_head(&mut session, endpoint, request, &mut sent).await {
-        Ok(status) => (Ok((session, status)), reused),
-        Err(error) => {
-            let refusal = broken(&endpoint.server, &error);
-            // A time-out is the server's doing, not the pool's.
-            let stale = reused && !matches!(refusal, Refusal::TimedOut { .. });
-            (Err(Failure { sent, refusal }), stale)
-        }
-    }
-}
-
-async fn write_and_read_head(
-    session: &mut HttpSession,
-    endpoint: &Endpoint,
-    request: &Request,
-    sent: &mut bool,
-) -> Result<StatusCode, Box<Error>> {
-    let header = header(endpoint, request, matches!(session, HttpSession::H2(_)))?;
-    let gathers = !request.body.is_empty();
-    if gathers {
-        cork::hold(session);
-    }
-    session.write_request_header(Box::new(header)).await?;
-    // From here on the server may have all of it, whatever the write says.
-    *sent = true;
-    if gathers {
-        session.write_request_body(request.body.clone(), true).await?;
-        cork::release(session);
-    }
-    session.finish_request_body().await?;
-    loop {
-        session.read_response_header().await?;
-        let Some(head) = session.response_header() else {
-            return Err(Error::explain(ErrorType::InvalidHTTPHeader, "no response header"));
-        };
-        if !head.status.is_informational() {
-            return Ok(head.status);
-        }
-    }
-}
-
-fn header(endpoint: &Endpoint, request: &Request, h2: bool) -> Result<RequestHeader, Box<Error>> {
-    let own = match &request.query {
-        Some(more) => {
-            let mark = if endpoint.path.contains('?') { '&' } else { '?' };
-            Cow::Owned(format!("{}{mark}{}", endpoint.path, more.expose()))
-        }
-        None => Cow::Borrowed(&endpoint.path),
-    };
-    let path = match h2 {
-        true => format!("{}://{}{own}", if endpoint.tls { "https" } else { "http" }, endpoint.authority),
-        false => own.into_owned(),
-    };
-    let size = request.headers.len() + 3;
-    let mut header = RequestHeader::build_no_case(request.method.clone(), path.as_bytes(), Some(size))?;
-    if h2 {
-        let uri =
-            path.parse().map_err(|_| Error::explain(ErrorType::InvalidHTTPHeader, "bad upstream URL"))?;
-        header.set_uri(uri);
-    }
-    header.insert_header(HOST, endpoint.authority.as_str())?;
-    for (name, value) in &request.headers {
-        header.append_header(name.clone(), value.clone())?;
-    }
-    if request.method == Method::POST {
-        header.insert_header(http::header::CONTENT_LENGTH, HeaderValue::from(request.body.len()))?;
-    }
-    Ok(header)
-}
-
-fn unreachable(server: &ServerName, error: &Error) -> Refusal {
-    tracing::warn!(%server, %error, "Server cannot be reached");
-    Refusal::Unreachable { server: server.clone() }
-}
-
-fn broken(server: &ServerName, error: &Error) -> Refusal {
-    tracing::warn!(%server, %error, "Exchange with the server failed");
-    let server = server.clone();
-    match error.etype() {
-        ErrorType::ReadTimedout | ErrorType::WriteTimedout | ErrorType::ConnectTimedout => {
-            Refusal::TimedOut { server }
-        }
-        _ => Refusal::BadAnswer { server, what: "it broke off" },
     }
 }

@@ -15,7 +15,6 @@ use crate::gateway::call::{Call, Way};
 use crate::gateway::relay::Relay;
 use crate::gateway::sight::Sight;
 use crate::gateway::tasks::Bound;
-use crate::gateway::upstream::with_credential;
 use crate::record::{Outcome, Status};
 use crate::refusal::Refusal;
 use crate::respond::filter::{Declined, Ending, Filter, Judged, Passed};
@@ -48,7 +47,7 @@ impl Gateway {
         let again = passage.lease.is_renewable().then(|| request.clone());
         let sent = async {
             let reply = self.shared.forward.send(endpoint, passage, request).await?;
-            self.with_another_credential(way, endpoint, reply, again).await
+            self.with_another_credential(endpoint, reply, again).await
         };
         let reply = match sent.await {
             Ok(reply) => reply,
@@ -76,16 +75,14 @@ impl Gateway {
     /// permit is that of the same message.
     async fn with_another_credential(
         &self,
-        way: &Way,
         endpoint: &Endpoint,
         reply: Reply,
         again: Option<Request>,
     ) -> Result<Reply, Refusal> {
-        let Some(mut request) = again.filter(|_| reply.exchange.status == StatusCode::UNAUTHORIZED) else {
+        let Some(request) = again.filter(|_| reply.exchange.status == StatusCode::UNAUTHORIZED) else {
             return Ok(reply);
         };
         let Some(lease) = reply.passage.lease.renewed().await? else { return Ok(reply) };
-        with_credential(&mut request, self.upstream_url(way), &lease)?;
         let Passage { permit, slot, lease: _ } = reply.passage;
         self.shared.forward.send(endpoint, Passage { permit, slot, lease }, request).await
     }

@@ -2,10 +2,9 @@
 
 use bytes::Bytes;
 use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, USER_AGENT};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use crate::catalogue::Class;
-use crate::credential::{Lease, Outgoing};
 use crate::decide::{Permit, Subject};
 use crate::decode::{Action, Era, splice};
 use crate::forward::{Passage, Request, Retry};
@@ -53,28 +52,11 @@ impl Gateway {
             headers.insert(SESSION, HeaderValue::from_str(session).map_err(|_| Refusal::UnknownSession)?);
         }
         token.apply(&mut headers)?;
-        let url = self.upstream_url(way);
+        let url = way.url().unwrap_or(&way.server.url);
         let traceparent = call.open.as_mut().and_then(|open| open.send(url));
         let body = if method == Method::POST { traced(&message.bytes, traceparent) } else { Bytes::new() };
-        let mut request = Request { method, headers, body, query: None, retry: retry(&passage.permit) };
-        with_credential(&mut request, url, &passage.lease)?;
-        Ok(request)
+        Ok(Request { method, headers, body, query: None, retry: retry(&passage.permit) })
     }
-
-    /// Where the account's server is.
-    pub(in crate::gateway) fn upstream_url<'a>(&self, way: &'a Way) -> &'a Uri {
-        way.url().unwrap_or(&way.server.url)
-    }
-}
-
-/// Puts the credential on a request that is ready otherwise: some sign all of it.
-pub(in crate::gateway) fn with_credential(
-    request: &mut Request,
-    url: &Uri,
-    lease: &Lease,
-) -> Result<(), Refusal> {
-    let Request { method, headers, body, query, retry: _ } = request;
-    lease.apply(Outgoing { method, url, headers, body, query })
 }
 
 impl Gateway {
