@@ -53,6 +53,8 @@ pub struct Tool {
     pub annotations: Option<Arc<RawValue>>,
     /// Whether it matches its pin.
     pub pinned: bool,
+    /// Which of its arguments are mirrored in headers; no policy reads that.
+    pub mirrored: Arc<ParamHeaders>,
 }
 
 /// What an operation amounts to: `list` and `get` read; `create`, `update` and `delete` write; all else is custom.
@@ -85,8 +87,6 @@ pub struct Listed {
     pub tool: Arc<Tool>,
     /// Its `inputSchema` as it came.
     pub input_schema: Option<Box<RawValue>>,
-    /// Which of its arguments are mirrored in headers.
-    pub mirrored: ParamHeaders,
     /// How it differs from what was pinned; `None`: it does not, or is not compared.
     pub drift: Option<Drift>,
     /// Of its definition; `None`: it can be read in two ways, or nobody asked.
@@ -199,6 +199,7 @@ impl Tool {
             tags: rule.map(|rule| rule.tags.clone()).unwrap_or_default(),
             annotations: annotations.map(|annotations| annotations.to_owned().into()),
             pinned: false,
+            mirrored: Arc::default(),
         }
     }
 }
@@ -213,9 +214,9 @@ impl Listed {
             compared.then(|| Definition::read(Thing::Tool, text).ok().map(|read| read.digest())).flatten();
         let drift = compared.then(|| pins.drift(&server.name, tool.name.as_str(), digest)).flatten();
         tool.pinned = compared && drift.is_none();
+        tool.mirrored = Arc::new(entry.input_schema.map(ParamHeaders::of).unwrap_or_default());
         Some(Self {
             tool: Arc::new(tool),
-            mirrored: entry.input_schema.map(ParamHeaders::of).unwrap_or_default(),
             input_schema: entry.input_schema.map(ToOwned::to_owned),
             drift,
             digest,
@@ -228,13 +229,7 @@ impl Listed {
         let drift =
             compared.then(|| pins.drift(&server.name, self.tool.name.as_str(), self.digest)).flatten();
         let tool = Tool { pinned: compared && drift.is_none(), ..Tool::clone(&self.tool) };
-        Self {
-            tool: Arc::new(tool),
-            input_schema: self.input_schema.clone(),
-            mirrored: self.mirrored.clone(),
-            drift,
-            digest: self.digest,
-        }
+        Self { tool: Arc::new(tool), input_schema: self.input_schema.clone(), drift, digest: self.digest }
     }
 
     /// Whether it is kept from callers: it does not match its pin, and pins are enforced.

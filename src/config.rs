@@ -48,7 +48,7 @@ pub use problem::{BadConfig, Finding, Warning};
 pub use schema::schema;
 pub use store::{HostPort, Redis, Topology};
 pub use stored::account_schema;
-pub use upstream::{Account, PinMode, Server, Timeouts, ToolRule, UpstreamTls};
+pub use upstream::{Account, Eras, PinMode, Server, Timeouts, ToolRule, UpstreamTls};
 
 /// Everything that a gate is built from.
 #[derive(Debug)]
@@ -380,6 +380,7 @@ pub(crate) fn server_for_test(name: &str, url: &str) -> Server {
         tls: UpstreamTls::default(),
         timeouts: Timeouts { connect: second, read: second, total: second, stream_idle: second },
         http2: false,
+        eras: crate::config::Eras::Auto,
         vouch_roles: false,
         pins: PinMode::Off,
     }

@@ -268,7 +268,7 @@ pub enum Reference {
 }
 
 /// The filter of `subscriptions/listen`.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Filter {
     /// `toolsListChanged`.
     pub tools: bool,

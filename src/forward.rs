@@ -7,12 +7,16 @@
 mod address;
 mod cork;
 mod endpoint;
+mod errand;
 mod exchange;
 mod socket;
+mod spoken;
 
 pub use address::{Guard, Resolver};
 pub use endpoint::{BadEndpoint, Endpoint};
+pub use errand::Errand;
 pub use exchange::{Body, Exchange, Request, Retry, Wait};
+pub use spoken::{Speaks, Spoken};
 
 use std::hash::BuildHasher;
 use std::sync::Arc;
@@ -93,22 +97,19 @@ impl Forward {
         passage: Passage,
         request: Request,
     ) -> Result<Reply, Refusal> {
-        let exchange = self.beside(endpoint, &passage.permit, &passage.lease, request).await?;
+        let Passage { permit, lease, .. } = &passage;
+        let exchange = self.exchange(endpoint, permit.caller().tenant(), lease, request).await?;
         Ok(Reply { exchange, passage })
     }
 
-    /// Sends a request that a permitted call takes beside its own: to open a session for it, say, or to cancel it.
-    ///
-    /// # Errors
-    /// As [`Forward::send`].
-    pub async fn beside(
+    async fn exchange(
         self: &Arc<Self>,
         endpoint: &Endpoint,
-        permit: &Permit,
+        tenant: &TenantId,
         lease: &Lease,
         mut request: Request,
     ) -> Result<Exchange, Refusal> {
-        let peer = self.peer(endpoint, permit.caller().tenant(), &lease.fingerprint()).await?;
+        let peer = self.peer(endpoint, tenant, &lease.fingerprint()).await?;
         let Request { method, headers, body, query, retry: _ } = &mut request;
         // Last, as some credentials sign all that is sent.
         lease.apply(Outgoing { method, url: &endpoint.url, headers, body, query })?;

@@ -80,7 +80,7 @@ pub struct Gateway {
     office: Arc<Office>,
     quotas: HashMap<TenantId, Quotas>,
     default_quotas: Quotas,
-    endpoints: HashMap<ServerName, Endpoint>,
+    endpoints: HashMap<ServerName, Arc<Endpoint>>,
     pins: Arc<Pins>,
     pages: Arc<Pages>,
     shared: Arc<Shared>,
@@ -241,7 +241,7 @@ impl Gateway {
         self.quotas.get(tenant).unwrap_or(&self.default_quotas)
     }
 
-    fn endpoint<'w>(&'w self, way: &'w Way) -> Result<&'w Endpoint, Refusal> {
+    fn endpoint<'w>(&'w self, way: &'w Way) -> Result<&'w Arc<Endpoint>, Refusal> {
         let own = way.account.as_ref().and_then(|held| held.endpoint.as_ref());
         own.or_else(|| self.endpoints.get(&way.server.name)).ok_or(Refusal::Internal)
     }

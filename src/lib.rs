@@ -21,6 +21,7 @@
 
 pub mod address;
 pub mod admin;
+pub mod bridge;
 pub mod catalogue;
 pub mod cli;
 pub mod config;

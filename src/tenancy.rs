@@ -42,7 +42,7 @@ pub struct Held {
     /// With whose key: it leases.
     pub connection: Arc<Connection>,
     /// Where its server is, if the account has a URL of its own.
-    pub endpoint: Option<Endpoint>,
+    pub endpoint: Option<Arc<Endpoint>>,
 }
 
 /// The accounts of every tenant. Every way to one begins with the tenant.
@@ -150,7 +150,7 @@ impl Directory {
 
 fn held(config: &Config, account: &Arc<Account>, connection: Arc<Connection>) -> Result<Held, BadEndpoint> {
     let server = config.servers.get(&account.server).filter(|_| account.url.is_some());
-    let endpoint = server.map(|server| Endpoint::new(server, Some(account))).transpose()?;
+    let endpoint = server.map(|server| Endpoint::new(server, Some(account))).transpose()?.map(Arc::new);
     Ok(Held { account: Arc::clone(account), connection, endpoint })
 }
 

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each module may name.
-const MAY_NAME: [(&str, &str); 27] = [
+const MAY_NAME: [(&str, &str); 28] = [
     ("address", ""),
     ("name", ""),
     ("secret", ""),
@@ -27,6 +27,7 @@ const MAY_NAME: [(&str, &str); 27] = [
     ("credential", "address config decide name refusal secret store"),
     ("vouch", "config credential decide decode identify name refusal secret store"),
     ("forward", "address config credential decide decode govern name refusal secret vouch"),
+    ("bridge", "config decide decode forward name record refusal"),
     ("respond", "catalogue credential decide decode forward name refusal secret"),
     ("tenancy", "config credential forward identify name refusal secret store"),
     ("gateway", "*"),

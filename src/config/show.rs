@@ -207,6 +207,7 @@ fn server(it: &Arc<Server>, pins: Option<&Pinning>) -> Value {
         "tags": it.tags,
         "trust": if it.trust_annotations { "annotations" } else { "nothing" },
         "http2": it.http2,
+        "era": it.eras.as_str(),
         "tools": some(tools.collect()),
         "tls": (it.url.scheme_str() == Some("https")).then(|| tls(&it.tls)),
         "timeouts": {

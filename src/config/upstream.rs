@@ -28,10 +28,39 @@ pub struct Server {
     pub timeouts: Timeouts,
     /// Whether HTTP/2 is spoken where the server offers it.
     pub http2: bool,
+    /// In which era it is spoken to.
+    pub eras: Eras,
     /// Whether the Txn-Token carries the caller's roles.
     pub vouch_roles: bool,
     /// What becomes of its tools that do not match their pins.
     pub pins: PinMode,
+}
+
+/// In which era a server is spoken to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Eras {
+    /// In the caller's, if it speaks it: it is asked.
+    #[default]
+    Auto,
+    /// In the legacy era only.
+    Legacy,
+    /// In the modern era only.
+    Modern,
+    /// In the caller's, whatever it is.
+    Both,
+}
+
+impl Eras {
+    /// Its name in the configuration.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Legacy => "legacy",
+            Self::Modern => "modern",
+            Self::Both => "both",
+        }
+    }
 }
 
 /// What becomes of a tool that changed or appeared after it was pinned.
@@ -71,6 +100,7 @@ impl Server {
             tls: UpstreamTls::default(),
             timeouts: Timeouts { connect: second, read: second, total: second, stream_idle: second },
             http2: false,
+            eras: Eras::Auto,
             vouch_roles: false,
             pins: PinMode::Off,
         }

@@ -12,7 +12,8 @@ use crate::credential::signing::Signed;
 use crate::refusal::Refusal;
 use crate::secret::Secret;
 
-/// The tenant's own credential for one call of one server.
+/// The tenant's own credential for one call of one server. What the call takes beside itself shares it.
+#[derive(Clone)]
 #[must_use]
 pub struct Lease {
     pub(in crate::credential) connection: Arc<Connection>,

@@ -87,6 +87,7 @@ fn server() -> Arc<Server> {
         tls: UpstreamTls::default(),
         timeouts: Timeouts { connect: second, read: second, total: second, stream_idle: second },
         http2: false,
+        eras: crate::config::Eras::Auto,
         vouch_roles: false,
         pins: crate::config::PinMode::Off,
     })
@@ -104,6 +105,7 @@ fn tool(name: &str) -> Subject {
         tags: vec!["invoices".into()],
         annotations: None,
         pinned: true,
+        mirrored: Arc::default(),
     }))
 }
 

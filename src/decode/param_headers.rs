@@ -71,6 +71,21 @@ impl ParamHeaders {
         })
     }
 
+    /// The headers of a call with these arguments: names, and values before they are encoded. A value that none can
+    /// mirror (an object, say) has no header.
+    #[must_use]
+    pub fn of_call(&self, arguments: Option<&RawValue>) -> Vec<(&str, String)> {
+        let one = |mirrored: &'_ Mirrored| {
+            let value = member(arguments?, &mirrored.path)?.get();
+            match value.bytes().next()? {
+                b'"' => serde_json::from_str(value).ok(),
+                b't' | b'f' => Some(value.to_owned()),
+                _ => integer(value).map(|integer| integer.to_string()),
+            }
+        };
+        self.mirrored.iter().filter_map(|mirrored| Some((mirrored.header.as_str(), one(mirrored)?))).collect()
+    }
+
     fn collect(&mut self, schema: &RawValue, path: &mut Vec<String>) {
         let Ok(node) = serde_json::from_str::<Node<'_>>(schema.get()) else { return };
         if let (Some(name), false) = (node.header, path.is_empty())
@@ -226,6 +241,20 @@ mod tests {
                 "{fields:?} {arguments}"
             );
         }
+    }
+
+    #[test]
+    fn the_headers_of_a_call_are_those_that_would_be_taken_for_it() {
+        let headers = ParamHeaders::of(&raw(SCHEMA));
+        let arguments =
+            raw(r#"{"region":"us \"w\"","count":42.0,"dry":true,"where":{"zone":null},"free":"x"}"#);
+        let of_call = headers.of_call(Some(&arguments));
+        let expected =
+            [("mcp-param-count", "42"), ("mcp-param-method", "true"), ("mcp-param-region", "us \"w\"")];
+        assert_eq!(of_call, expected.map(|(name, value)| (name, value.to_owned())));
+        let fields: Vec<_> = of_call.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        assert_eq!(headers.check(&head("POST", &fields), Some(&arguments)), Ok(()));
+        assert!(headers.of_call(None).is_empty());
     }
 
     #[test]

@@ -10,11 +10,11 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use sha2::{Digest, Sha256};
 
 use crate::config::{Account, Server, Timeouts};
-use crate::forward::Guard;
+use crate::forward::{Guard, Spoken};
 use crate::name::ServerName;
 
 /// One server as seen by one account.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Endpoint {
     /// The server's name, for refusals.
     pub server: ServerName,
@@ -36,6 +36,8 @@ pub struct Endpoint {
     pub guard: Guard,
     /// Times.
     pub timeouts: Timeouts,
+    /// Which eras it speaks.
+    pub spoken: Spoken,
     pub(in crate::forward) authorities: Option<Arc<CaType>>,
     pub(in crate::forward) client: Option<Arc<CertKey>>,
     identity: [u8; 32],
@@ -87,6 +89,7 @@ impl Endpoint {
             http2: server.http2,
             guard: if own.is_some() { Guard::PublicOnly } else { Guard::Any },
             timeouts: server.timeouts.clone(),
+            spoken: Spoken::default(),
             authorities,
             client,
             identity,

@@ -124,6 +124,26 @@ impl Exchange {
         Self::made(endpoint, status, headers, Box::new(Piece(document)))
     }
 
+    /// Begins the time anew that the whole answer may take.
+    pub fn begin_anew(&mut self, endpoint: &Endpoint) {
+        self.deadline = Instant::now() + endpoint.timeouts.total;
+    }
+
+    /// The headers of the answer.
+    #[must_use]
+    pub fn headers(&self) -> Option<&HeaderMap> {
+        match &self.from {
+            From::Socket(socket) => socket.headers(),
+            From::Made { headers, .. } => Some(headers),
+        }
+    }
+
+    /// An answer of `endpoint` that was read to its end, as it was.
+    #[must_use]
+    pub fn as_read(endpoint: &Endpoint, status: StatusCode, headers: HeaderMap, body: Option<Bytes>) -> Self {
+        Self::made(endpoint, status, headers, Box::new(Piece(body)))
+    }
+
     /// With one header more; only for an answer that is made.
     #[must_use]
     pub fn with(mut self, name: http::HeaderName, value: HeaderValue) -> Self {
@@ -136,10 +156,7 @@ impl Exchange {
     /// The first value of a header of the answer.
     #[must_use]
     pub fn header(&self, name: impl AsHeaderName) -> Option<&HeaderValue> {
-        match &self.from {
-            From::Socket(socket) => socket.headers()?.get(name),
-            From::Made { headers, .. } => headers.get(name),
-        }
+        self.headers()?.get(name)
     }
 
     /// Whether the answer is of this media type, whatever its parameters.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use crate::bridge::Bridge;
 use crate::catalogue::{BadLock, Catalogue, Pins, Tool};
 use crate::config::{Config, Policy, Rates};
 use crate::credential::seal::{SealError, Sealer};
@@ -36,7 +37,7 @@ pub struct Shared {
     pub(in crate::gateway) store: Arc<dyn Store>,
     pub(in crate::gateway) sealer: Arc<Sealer>,
     pub(in crate::gateway) govern: Govern,
-    pub(in crate::gateway) forward: Arc<Forward>,
+    pub(in crate::gateway) bridge: Arc<Bridge>,
     pub(in crate::gateway) record: Record,
     pub(in crate::gateway) voucher: Voucher,
     pub(in crate::gateway) catalogue: Catalogue,
@@ -132,12 +133,13 @@ impl Shared {
         let sealer = Arc::new(Sealer::open(&config.state, Arc::clone(&store)).await?);
         let voucher =
             Voucher::open(&config.vouch, Arc::clone(&store), Arc::clone(&sealer), SystemTime::now()).await?;
+        let metrics = Metrics::new()?;
         let record = Record::open_chain(&config.audit, directory, &config.identity.gate_key)?;
         Ok(Arc::new(Self {
             store,
             sealer,
             govern,
-            forward: Arc::new(Forward::new(Resolver::system())),
+            bridge: Bridge::new(Arc::new(Forward::new(Resolver::system())), &metrics),
             record,
             voucher,
             catalogue: Catalogue::default(),
@@ -145,7 +147,7 @@ impl Shared {
             questions: Questions::new(),
             looks: Looks::default(),
             listings: Looks::default(),
-            metrics: Metrics::new()?,
+            metrics,
             tally: Arc::default(),
             standing: Kept::new(standing),
             sampler: Sampler::new(&config.telemetry),
@@ -364,12 +366,12 @@ fn directory(
     Directory::new(Arc::clone(config), vault, tenants, Arc::clone(&shared.store))
 }
 
-fn endpoints(config: &Config) -> Result<HashMap<ServerName, Endpoint>, Vec<BuildError>> {
+fn endpoints(config: &Config) -> Result<HashMap<ServerName, Arc<Endpoint>>, Vec<BuildError>> {
     let mut wrong = Vec::new();
     let mut servers = HashMap::new();
     for (name, server) in &config.servers {
         match Endpoint::new(server, None) {
-            Ok(endpoint) => drop(servers.insert(name.clone(), endpoint)),
+            Ok(endpoint) => drop(servers.insert(name.clone(), Arc::new(endpoint))),
             Err(error) => wrong.push(error.into()),
         }
     }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::header::RETRY_AFTER;
 use http::{HeaderName, HeaderValue, StatusCode};
 
+use crate::bridge::Limits;
 use crate::decide::Permit;
 use crate::decode::{Action, Era, Version};
 use crate::forward::{Endpoint, Passage, Reply, Request};
@@ -46,7 +47,7 @@ impl Gateway {
         let paid = self.shared.pay(&mut passage.slot);
         let again = passage.lease.is_renewable().then(|| request.clone());
         let sent = async {
-            let reply = self.shared.forward.send(endpoint, passage, request).await?;
+            let reply = self.shared.bridge.send(endpoint, passage, request, self.crossing()).await?;
             self.with_another_credential(endpoint, reply, again).await
         };
         let reply = match sent.await {
@@ -75,7 +76,7 @@ impl Gateway {
     /// permit is that of the same message.
     async fn with_another_credential(
         &self,
-        endpoint: &Endpoint,
+        endpoint: &Arc<Endpoint>,
         reply: Reply,
         again: Option<Request>,
     ) -> Result<Reply, Refusal> {
@@ -84,7 +85,13 @@ impl Gateway {
         };
         let Some(lease) = reply.passage.lease.renewed().await? else { return Ok(reply) };
         let Passage { permit, slot, lease: _ } = reply.passage;
-        self.shared.forward.send(endpoint, Passage { permit, slot, lease }, request).await
+        let passage = Passage { permit, slot, lease };
+        self.shared.bridge.send(endpoint, passage, request, self.crossing()).await
+    }
+
+    fn crossing(&self) -> Limits {
+        let limits = &self.config.listen.limits;
+        Limits { answer: limits.answer_bytes, event: limits.event_bytes }
     }
 
     async fn document(

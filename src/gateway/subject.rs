@@ -158,7 +158,7 @@ impl Gateway {
 /// Compares `Mcp-Param-*` headers with the arguments, as the tool's schema says which are mirrored.
 fn check_mirrored(head: &Head, message: &Message, listed: &Listed, call: &ToolCall) -> Result<(), Refusal> {
     match message.era {
-        Era::Modern => listed.mirrored.check(head, call.arguments.as_deref()),
+        Era::Modern => listed.tool.mirrored.check(head, call.arguments.as_deref()),
         Era::Legacy => Ok(()),
     }
 }

@@ -4,6 +4,7 @@
 //! `/metrics` is read by people and systems that serve all tenants; a tenant's own figures are in the audit. Every label
 //! has a closed or configured set of values: a tool's name comes from the catalogue, never from a message.
 
+mod bridged;
 mod candidate;
 mod spending;
 
@@ -16,6 +17,7 @@ use prometheus::{
 };
 use std::sync::Arc;
 
+pub use bridged::BridgedMetrics;
 pub use candidate::{Asked, CandidateMetrics};
 pub use spending::{Kept, SpendingMetrics};
 
@@ -47,6 +49,7 @@ pub struct Metrics {
     pulls: IntCounterVec,
     changes: IntCounterVec,
     declined: IntCounterVec,
+    bridged: BridgedMetrics,
     spending: SpendingMetrics,
     candidate: CandidateMetrics,
     held: [IntGauge; 3],
@@ -200,6 +203,7 @@ impl Metrics {
                 "Requests of servers that policy kept from callers, and whether the server was told so",
                 &["method", "outcome"],
             )?,
+            bridged: BridgedMetrics::new(&make)?,
             spending: SpendingMetrics::new(&make)?,
             candidate: CandidateMetrics::new(&make)?,
             held: [
@@ -256,6 +260,12 @@ impl Metrics {
     /// Policy was read anew.
     pub fn reloaded(&self, outcome: Reload) {
         self.reloads.with_label_values(&[outcome.as_str()]).inc();
+    }
+
+    /// What is counted of the bridge.
+    #[must_use]
+    pub fn bridged(&self) -> BridgedMetrics {
+        self.bridged.clone()
     }
 
     /// Those of what calls cost.

@@ -115,6 +115,7 @@ fn server() -> Server {
         tls: UpstreamTls::default(),
         timeouts: Timeouts { connect: second, read: second, total: second, stream_idle: second },
         http2: false,
+        eras: crate::config::Eras::Auto,
         vouch_roles: false,
         pins: crate::config::PinMode::Off,
     }

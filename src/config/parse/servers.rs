@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::super::problem::At;
-use super::super::raw::{RawServer, RawServerTls, RawTimeouts, RawTool, RawTrust};
+use super::super::raw::{RawEras, RawServer, RawServerTls, RawTimeouts, RawTool, RawTrust};
 use super::super::report::Report;
-use super::super::{PinMode, Pinning, Server, Timeouts, ToolRule, UpstreamTls};
+use super::super::{Eras, PinMode, Pinning, Server, Timeouts, ToolRule, UpstreamTls};
 use super::{pem, pin_mode, positive, unused};
 use crate::name::ServerName;
 
@@ -59,8 +59,18 @@ fn server(
         tls: tls(&raw.tls, &at.key("tls"), report),
         timeouts: timeouts(&raw.timeouts, &at.key("timeouts"), report),
         http2: raw.http2,
+        eras: eras(raw.era),
         vouch_roles: raw.vouch_roles,
         pins,
+    }
+}
+
+fn eras(raw: RawEras) -> Eras {
+    match raw {
+        RawEras::Auto => Eras::Auto,
+        RawEras::Legacy => Eras::Legacy,
+        RawEras::Modern => Eras::Modern,
+        RawEras::Both => Eras::Both,
     }
 }
 

@@ -23,6 +23,9 @@ pub(crate) struct RawServer {
     /// Whether HTTP/2 is spoken where the server offers it.
     #[serde(default)]
     pub(crate) http2: bool,
+    /// In which era it is spoken to. Callers of the other era are bridged.
+    #[serde(default)]
+    pub(crate) era: RawEras,
     /// What you say of its tools, in order; the first pattern that matches.
     #[serde(default)]
     #[schemars(length(min = 1))]
@@ -39,6 +42,22 @@ pub(crate) struct RawServer {
     /// What becomes of its tools that do not match their pins. Default: what `pins.mode` says.
     #[serde(default)]
     pub(crate) pins: Option<RawPinMode>,
+}
+
+/// In which era a server is spoken to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub(crate) enum RawEras {
+    /// In the caller's, if the server speaks it: the gate asks it once.
+    #[default]
+    Auto,
+    /// With sessions: 2024-11-05 to 2025-11-25.
+    Legacy,
+    /// Stateless: 2026-07-28.
+    Modern,
+    /// In the caller's own, whatever it is; nothing is asked or bridged.
+    Both,
 }
 
 /// What is believed of what a server says about its tools.

@@ -88,6 +88,7 @@ fn endpoint(url: &str) -> Endpoint {
         tls: UpstreamTls::default(),
         timeouts: Timeouts { connect: second, read: second, total: second, stream_idle: second },
         http2: false,
+        eras: crate::config::Eras::Auto,
         vouch_roles: false,
         pins: PinMode::Off,
     };

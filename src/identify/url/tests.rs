@@ -35,6 +35,7 @@ fn tool(name: &str, operation: &str, class: Class, tag: &str) -> Tool {
         tags: vec![tag.into()],
         annotations: None,
         pinned: false,
+        mirrored: Arc::default(),
     }
 }
 
