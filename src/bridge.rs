@@ -14,6 +14,7 @@ mod legacy;
 mod modern;
 mod wire;
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use crate::config::Eras;
@@ -53,6 +54,9 @@ struct Crossing {
     limits: Limits,
 }
 
+/// The way over the bridge: boxed, so that what most calls do not need does not make all of them larger.
+type Crossed<'a> = Pin<Box<dyn Future<Output = Result<Reply, Refusal>> + Send + 'a>>;
+
 impl Crossing {
     fn errand(&self, bridge: &Bridge) -> Errand {
         Errand::of(&self.passage, &bridge.forward, &self.endpoint)
@@ -88,7 +92,10 @@ impl Bridge {
         match self.speaks(&crossing, era) {
             Speaks::Yes => self.direct(crossing).await,
             Speaks::No => self.cross(crossing, era).await,
-            Speaks::Unknown => self.first(crossing, era).await,
+            Speaks::Unknown => {
+                let first: Crossed<'_> = Box::pin(self.first(crossing, era));
+                first.await
+            }
         }
     }
 
@@ -103,10 +110,10 @@ impl Bridge {
         }
     }
 
-    async fn cross(self: &Arc<Self>, crossing: Crossing, era: Era) -> Result<Reply, Refusal> {
+    fn cross(self: &Arc<Self>, crossing: Crossing, era: Era) -> Crossed<'_> {
         match era {
-            Era::Modern => self.to_legacy(crossing).await,
-            Era::Legacy => self.to_modern(crossing).await,
+            Era::Modern => Box::pin(self.to_legacy(crossing)),
+            Era::Legacy => Box::pin(self.to_modern(crossing)),
         }
     }
 

@@ -140,6 +140,8 @@ pub fn config(upstream: &str) -> Value {
         }],
         "api_keys": [{"sha256": sha256_hex(KEY_BOB), "tenant": "b", "user": "bob", "agent": "batch", "roles": ["reader"]}],
     });
+    // Its server speaks both eras, and tests count what it is sent.
+    config["servers"]["up"]["era"] = json!("both");
     let account = |tenant: &str, secret: &str| json!({"tenant": tenant, "server": "up", "credential": {"bearer": {"inline": secret}}});
     config["accounts"] = json!([account("a", UPSTREAM_SECRET_A), account("b", UPSTREAM_SECRET_B)]);
     config

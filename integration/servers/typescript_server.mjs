@@ -2,7 +2,7 @@
 import { createServer } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { toNodeHandler } from '@modelcontextprotocol/node';
-import { completable, createMcpHandler, McpServer, ResourceTemplate } from '@modelcontextprotocol/server';
+import { acceptedContent, completable, createMcpHandler, inputRequired, McpServer, ResourceTemplate } from '@modelcontextprotocol/server';
 import { z } from 'zod';
 import { CLAIMS, recording } from './recording.mjs';
 
@@ -46,6 +46,8 @@ function tools(server) {
     tool('employees', 'The employees with their salaries.', {}, () =>
         structured({ employees: [{ name: 'Ada', salary: 100 }, { name: 'Grace', salary: 200 }] })
     );
+    // Where a test wants a server that asks its client; the sample server of the documentation does not.
+    if (process.env.MODERN_ONLY) tool('ask_name', 'Asks who you are.', {}, askName);
     server.registerTool(
         'payroll',
         {
@@ -56,6 +58,16 @@ function tools(server) {
         () => structured({ employees: [{ name: 'Ada', salary: 100 }, { name: 'Grace', salary: 200 }] })
     );
     tool('whoami', 'What the server saw of its caller.', {}, (_, ctx) => text(JSON.stringify(seen(ctx.http.req.headers))));
+}
+
+/** Asks the caller's user in the middle of a call (2026-07-28, several rounds). */
+async function askName(_, ctx) {
+    const schema = z.object({ name: z.string() });
+    const given = acceptedContent(ctx.mcpReq.inputResponses, 'who', schema);
+    if (given === undefined) {
+        return inputRequired({ inputRequests: { who: inputRequired.elicit({ message: 'Who?', requestedSchema: schema }) } });
+    }
+    return text(`hello ${given.name}`);
 }
 
 async function progress({ n }, ctx) {
@@ -100,7 +112,7 @@ function prompts(server) {
 // A test that is killed leaves no server behind: its end of our standard input closes.
 if (process.env.EXIT_WITH_PARENT) process.stdin.on('end', () => process.exit(0)).resume();
 
-const handler = toNodeHandler(createMcpHandler(sample), { maxRequestBodySize: 16 * 1024 * 1024 });
+const handler = toNodeHandler(createMcpHandler(sample, process.env.MODERN_ONLY ? { legacy: 'reject' } : {}), { maxRequestBodySize: 16 * 1024 * 1024 });
 const listener = createServer(recording(handler)).listen(Number(process.argv[2] ?? 0), '127.0.0.1', () => {
     console.log(`ready ${listener.address().port}`);
 });

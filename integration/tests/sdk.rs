@@ -21,8 +21,9 @@ roles:
       when: {region: caller.region}
 "#;
 
-fn gate(server: &SdkServer) -> Gate {
+fn gate(server: &SdkServer, era: &str) -> Gate {
     let mut config = minimal("sample", &server.url);
+    config["servers"]["sample"]["era"] = json!(era);
     config["identity"] = json!({"api_keys": [{"sha256": sha256_hex(KEY_BOB), "tenant": "a", "user": "bob", "roles": ["reader"], "attributes": {"region": "EMEA"}}]});
     config["accounts"] =
         json!([{"tenant": "a", "server": "sample", "credential": {"bearer": {"inline": "key-of-a"}}}]);
@@ -52,17 +53,37 @@ fn steps() -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_agent_works_with_the_python_server() {
-    every_agent_works_with(Server::Python).await;
+    every_agent_works_with(Server::Python, "auto").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_agent_works_with_the_typescript_server() {
-    every_agent_works_with(Server::TypeScript).await;
+    every_agent_works_with(Server::TypeScript, "auto").await;
 }
 
-async fn every_agent_works_with(kind: Server) {
+#[tokio::test(flavor = "multi_thread")]
+async fn every_agent_works_with_the_python_server_as_if_it_were_legacy() {
+    every_agent_works_with(Server::Python, "legacy").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_agent_works_with_the_typescript_server_as_if_it_were_legacy() {
+    every_agent_works_with(Server::TypeScript, "legacy").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_agent_works_with_the_python_server_as_if_it_were_modern() {
+    every_agent_works_with(Server::Python, "modern").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_agent_works_with_the_typescript_server_as_if_it_were_modern() {
+    every_agent_works_with(Server::TypeScript, "modern").await;
+}
+
+async fn every_agent_works_with(kind: Server, era: &str) {
     let server = SdkServer::start_with(kind, &[("EXPECTED_CREDENTIAL", "Authorization: Bearer key-of-a")]);
-    let gate = gate(&server);
+    let gate = gate(&server, era);
     let url = gate.server("sample");
     for (client, mode, seen) in Client::all_play(Client::ALL, &url, Some(KEY_BOB), steps()).await {
         println!("{client:?} {mode:?} through the gate to {kind:?}");
@@ -127,7 +148,7 @@ fn check(mode: Mode, seen: &Seen) {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_everything_server_of_npm_is_narrowed_to_one_tool() {
     let server = SdkServer::start(Server::Everything);
-    let gate = gate(&server);
+    let gate = gate(&server, "auto");
     let steps = json!([
         {"do": "list_tools"},
         {"do": "call_tool", "name": "echo", "arguments": {"message": "hi"}},
