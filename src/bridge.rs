@@ -121,9 +121,10 @@ impl Bridge {
     async fn direct(&self, crossing: Crossing) -> Result<Reply, Refusal> {
         let Crossing { endpoint, passage, request, limits: _ } = crossing;
         let era = passage.permit.message().era;
-        let probes = matches!(passage.permit.message().action, Action::Initialize { .. } | Action::Discover);
+        let tells =
+            era == Era::Modern || matches!(passage.permit.message().action, Action::Initialize { .. });
         let reply = self.forward.send(&endpoint, passage, request).await?;
-        if probes && matches!(reply.exchange.status.as_u16(), 400 | 404 | 405 | 406 | 415) {
+        if tells && matches!(reply.exchange.status.as_u16(), 400 | 404 | 405 | 406 | 415) {
             endpoint.spoken.note(era, Speaks::Unknown);
         }
         Ok(reply)

@@ -269,7 +269,7 @@ async fn a_modern_caller_listens_to_a_legacy_server() {
             let changed = json!({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"});
             let updated = |uri: &str| json!({"jsonrpc": "2.0", "method": "notifications/resources/updated", "params": {"uri": uri}});
             let told = [event(&changed), event(&updated("file:///pub/a")), event(&updated("file:///pub/b"))].concat();
-            Reply::stream(&told, &[])
+            Reply::events(&told)
         }
         _ => legacy_only(exchange),
     });
@@ -315,7 +315,7 @@ async fn a_legacy_caller_hears_what_a_modern_server_tells_its_listeners() {
         "subscriptions/listen" => {
             let meta = json!({"io.modelcontextprotocol/subscriptionId": exchange.message()["id"]});
             let told = json!({"jsonrpc": "2.0", "method": "notifications/tools/list_changed", "params": {"_meta": meta}});
-            Reply::stream(&event(&told), &[])
+            Reply::events(&event(&told))
         }
         _ => modern_only(exchange),
     });

@@ -28,8 +28,9 @@ use crate::refusal::Refusal;
 impl Bridge {
     /// Brings a modern message to a legacy server.
     pub(in crate::bridge) async fn to_legacy(self: &Arc<Self>, crossing: Crossing) -> Result<Reply, Refusal> {
-        let message = crossing.passage.permit.message();
-        match &message.action {
+        // As it was given to `gateway`, which had sealed it for the caller and has opened it again.
+        let state = wire::part(&crossing.request.body, &["params", "requestState"]).and_then(wire::text);
+        match &crossing.passage.permit.message().action {
             Action::Discover => self.discover(crossing).await,
             Action::Listen(filter) => {
                 let filter = filter.clone();
@@ -37,11 +38,8 @@ impl Bridge {
             }
             // No notification of a client is known to the modern era over HTTP.
             Action::Notify(_) => Ok(accepted(crossing)),
-            _ => match &message.state {
-                Some(state) => {
-                    let state = state.clone();
-                    self.go_on(crossing, &state).await
-                }
+            _ => match state {
+                Some(state) => self.go_on(crossing, &state).await,
                 None => self.call(crossing).await,
             },
         }

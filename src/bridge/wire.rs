@@ -84,6 +84,11 @@ pub(in crate::bridge) fn part<'a>(document: &'a [u8], path: &[&str]) -> Option<&
     serde_json::from_str(text).ok()
 }
 
+/// Text of a member, decoded.
+pub(in crate::bridge) fn text(json: &RawValue) -> Option<String> {
+    serde_json::from_str(json.get()).ok()
+}
+
 /// The members of the `params` of a request that was judged.
 pub(in crate::bridge) fn params(request: &[u8]) -> Result<Option<&RawValue>, Refusal> {
     #[derive(serde::Deserialize)]
