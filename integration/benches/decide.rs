@@ -221,6 +221,7 @@ fn tool(name: &str) -> Subject {
         tags: Vec::new(),
         annotations: None,
         pinned: false,
+        mirrored: Arc::default(),
     }))
 }
 
