@@ -25,6 +25,7 @@ mod problem;
 mod raw;
 mod report;
 mod schema;
+mod secrets;
 mod show;
 mod source;
 mod store;
@@ -40,12 +41,16 @@ pub use callers::{
 pub use candidate::{Canary, Candidate, Percent};
 pub use credential::{
     AssertionAlgorithm, Authority, AuthorizationCode, AwsSigv4, ClientCredentials, ClientProof, Credential,
-    Oauth1, SecretSource, Signed, Webhook,
+    Fetched, Oauth1, SecretSource, Signed, Webhook,
 };
 pub use delivery::{BundleSource, Delivery, GitLogin, GitReference, GitSource, Signing, SigningKey};
 pub use fill::{Env, ProcessEnv};
 pub use problem::{BadConfig, Finding, Warning};
 pub use schema::schema;
+pub use secrets::{
+    AwsIdentity, AwsKey, AwsService, GoogleIdentity, GoogleKey, SecretPlace, SecretService, SecretsManager,
+    Template, VaultKv, VaultLogin,
+};
 pub use store::{HostPort, Redis, Topology};
 pub use stored::account_schema;
 pub use upstream::{Account, Eras, PinMode, Server, Timeouts, ToolRule, UpstreamTls};
@@ -63,6 +68,8 @@ pub struct Config {
     pub servers: BTreeMap<ServerName, Arc<Server>>,
     /// The tenants' accounts; the key begins with the tenant.
     pub accounts: BTreeMap<(TenantId, ServerName), Arc<Account>>,
+    /// From where secrets of accounts are fetched, by name.
+    pub secrets: BTreeMap<String, Arc<SecretService>>,
     /// Where signed notices go; `None`: nowhere.
     pub webhook: Option<Arc<Webhook>>,
     /// Policy.
@@ -335,6 +342,10 @@ pub enum SealingKey {
     Command(Vec<String>),
     /// A key of the transit engine of HashiCorp Vault or OpenBao.
     Transit(TransitKey),
+    /// A key of AWS KMS.
+    AwsKms(AwsKey),
+    /// A key of Google Cloud KMS.
+    GcpKms(GoogleKey),
 }
 
 /// A key of a transit engine.

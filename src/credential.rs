@@ -11,6 +11,7 @@ use std::sync::Arc;
 use crate::config::{Account, Config, Credential};
 use crate::credential::account::By;
 pub use crate::credential::connection::Connection;
+use crate::credential::fetched::Sources;
 pub use crate::credential::lease::{Lease, Outgoing};
 pub use crate::credential::notices::Notice;
 use crate::credential::notices::Notices;
@@ -27,12 +28,17 @@ use crate::secret::Secret;
 use crate::store::{Store, StoreError};
 
 mod account;
+mod aws;
+mod command;
 mod connection;
+mod fetched;
+mod google;
 mod lease;
 mod material;
 mod notices;
 mod oauth;
 pub mod seal;
+mod service;
 mod signing;
 mod source;
 mod status;
@@ -51,6 +57,7 @@ pub(in crate::credential) struct Places {
     pub(in crate::credential) sealer: Arc<Sealer>,
     pub(in crate::credential) consents: Consents,
     pub(in crate::credential) notices: Notices,
+    pub(in crate::credential) sources: Sources,
     pub(in crate::credential) servers: HashMap<ServerName, http::Uri>,
 }
 
@@ -62,6 +69,7 @@ impl Places {
         Ok(Self {
             consents: Consents::new(&config.listen.public_url, &config.identity.gate_key).map_err(bad)?,
             notices: Notices::new(Arc::clone(&store), config.webhook.as_ref()).map_err(bad)?,
+            sources: Sources::new(&config.secrets),
             servers: config.servers.iter().map(|(name, server)| (name.clone(), server.url.clone())).collect(),
             store,
             sealer,

@@ -5,6 +5,7 @@
 
 pub mod agent;
 pub mod api;
+pub mod aws;
 pub mod binary;
 pub mod bundle;
 pub mod certificate;

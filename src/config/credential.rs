@@ -200,6 +200,21 @@ pub enum SecretSource {
     Sealed,
     /// In the configuration, which `check` warns about.
     Inline(Secret),
+    /// In a service that it is fetched from.
+    Fetched(Fetched),
+}
+
+/// A secret that is not kept here.
+#[derive(Debug)]
+pub struct Fetched {
+    /// The service, by its name under `secrets`.
+    pub from: String,
+    /// Where it is there; `None`: the service's command is told the account.
+    pub place: Option<String>,
+    /// The path that the operator wrote instead of the service's own.
+    pub path: Option<String>,
+    /// Which member of a JSON object it is; `None`: the whole text.
+    pub field: Option<String>,
 }
 
 impl SecretSource {
@@ -210,6 +225,7 @@ impl SecretSource {
             Self::File(_) => "file",
             Self::Sealed => "sealed",
             Self::Inline(_) => "inline",
+            Self::Fetched(_) => "fetched",
         }
     }
 }

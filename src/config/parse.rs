@@ -22,11 +22,12 @@ mod identity;
 mod listen;
 mod pem;
 mod rates;
+mod secrets;
 mod servers;
 mod state;
 mod vouch;
 
-pub(super) use accounts::stored as stored_account;
+pub(super) use accounts::{Known, stored as stored_account};
 
 /// The meaning of `raw`; `None` where it has none, and then `report` says why.
 pub(super) fn config(mut raw: Raw, report: &mut Report<'_>) -> Option<Config> {
@@ -37,7 +38,9 @@ pub(super) fn config(mut raw: Raw, report: &mut Report<'_>) -> Option<Config> {
     let vouch = vouch::vouch(&raw.vouch, raw.public_url.as_ref(), &raw.listen, report);
     let pins = raw.pins.map(|pins| pinning(&pins, report));
     let servers = servers::servers(raw.servers, pins.as_ref(), report);
-    let accounts = accounts::accounts(raw.accounts.unwrap_or_default(), &servers, &vouch, report);
+    let secrets = secrets::secrets(raw.secrets, report);
+    let known = accounts::Known { servers: &servers, secrets: &secrets, vouch: &vouch };
+    let accounts = accounts::accounts(raw.accounts.unwrap_or_default(), known, report);
     if report.is_written(&root.key("slot_wait")) && accounts.values().all(|account| account.slots.is_none()) {
         unused(report, &root.key("slot_wait"), "no account has `slots`");
     }
@@ -62,6 +65,7 @@ pub(super) fn config(mut raw: Raw, report: &mut Report<'_>) -> Option<Config> {
         identity: identity?,
         servers,
         accounts,
+        secrets,
         webhook,
         candidate: candidate::candidate(tried, &policy, report),
         policy,

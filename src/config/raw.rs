@@ -18,6 +18,7 @@ mod credential;
 mod delivery;
 mod identity;
 mod pins;
+mod secrets;
 mod servers;
 mod state;
 mod webhook;
@@ -27,6 +28,7 @@ pub(crate) use credential::*;
 pub(crate) use delivery::*;
 pub(crate) use identity::*;
 pub(crate) use pins::*;
+pub(crate) use secrets::*;
 pub(crate) use servers::*;
 pub(crate) use state::*;
 pub(crate) use webhook::*;
@@ -64,6 +66,8 @@ pub(crate) struct Raw {
     /// The tenants' accounts at the servers.
     #[schemars(length(min = 1))]
     pub(crate) accounts: Option<Vec<RawAccount>>,
+    /// From where secrets of accounts are fetched, by a name for `fetched`.
+    pub(crate) secrets: BTreeMap<String, RawSecretService>,
     /// Where signed notices go. Without it there are none.
     pub(crate) webhook: Option<RawWebhook>,
     /// The policies: a directory, or their source with its limits.
@@ -102,6 +106,7 @@ impl Default for Raw {
             identity: RawIdentity::default(),
             servers: BTreeMap::new(),
             accounts: None,
+            secrets: BTreeMap::new(),
             webhook: None,
             policies: RawPolicies::default(),
             ask_first: None,

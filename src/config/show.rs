@@ -1,5 +1,6 @@
 //! The effective configuration with its secrets masked, in the shape of the file.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,11 +10,13 @@ use serde_json::{Map, Value, json};
 use super::leaf::Size;
 use super::{
     Account, Admin, ApiKey, Candidate, CertificateRule, Config, Fsync, Identity, Issuer, KeySource, Limits,
-    Listen, Listener, ListenerTls, Pinning, Rate, Rates, Server, Signature, Static, Tenancy, UpstreamTls,
+    Listen, Listener, ListenerTls, Pinning, Rate, Rates, SecretService, Server, Signature, Static, Tenancy,
+    UpstreamTls,
 };
 
 mod credential;
 mod delivery;
+mod secrets;
 mod state;
 
 impl Config {
@@ -27,6 +30,7 @@ impl Config {
             "identity": identity(&self.identity),
             "servers": self.servers.iter().map(|(name, it)| (name.to_string(), server(it, self.pins.as_ref()))).collect::<Map<_, _>>(),
             "accounts": some(self.accounts.values().map(|it| account(it)).collect()),
+            "secrets": secrets(&self.secrets),
             "webhook": self.webhook.as_ref().map(|it| credential::webhook(it)),
             "policies": delivery::policies(self),
             "ask_first": self.ask_first.as_ref().map(|tool| json!({"tool": tool})),
@@ -256,6 +260,11 @@ fn candidate(it: &Candidate) -> Value {
         })
     });
     json!({"directory": it.policy.directory, "canary": canary})
+}
+
+fn secrets(it: &BTreeMap<String, Arc<SecretService>>) -> Option<Value> {
+    let shown: Map<_, _> = it.iter().map(|(name, it)| (name.clone(), secrets::service(it))).collect();
+    (!shown.is_empty()).then_some(Value::Object(shown))
 }
 
 /// The rates of tools are a list here, because their order counts.

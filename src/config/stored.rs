@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 use serde_json::{Map, Value};
 
 use super::fill::Env;
-use super::parse::stored_account;
+use super::parse::{Known, stored_account};
 use super::problem::BadConfig;
 use super::raw::RawAccount;
 use super::report::Report;
@@ -20,8 +20,9 @@ use super::source::Node;
 use super::{Account, Config, schema, structure};
 use crate::name::{ServerName, TenantId};
 
-/// The words of the schema for a secret that stands in the open, or is had by running something on the gate's host.
-const NOT_THEIRS: [&str; 2] = ["inline", "command"];
+/// The words of the schema for a secret that stands in the open, is had by running something on the gate's host, or is at a
+/// place of which nobody knows whose it is.
+const NOT_THEIRS: [&str; 3] = ["inline", "command", "path"];
 /// The format of what names a file or a directory.
 const PATH: &str = "path";
 
@@ -87,7 +88,8 @@ impl Config {
 
     fn account_of(&self, raw: RawAccount, mut report: Report<'_>) -> Result<Account, Vec<BadConfig>> {
         report.server_names = self.servers.keys().map(ToString::to_string).collect();
-        match stored_account(raw, &self.servers, &self.vouch, &mut report) {
+        let known = Known { servers: &self.servers, secrets: &self.secrets, vouch: &self.vouch };
+        match stored_account(raw, known, &mut report) {
             Some(account) if !report.has_errors() => Ok(account),
             Some(_) | None => Err(report.into_errors()),
         }

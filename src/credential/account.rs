@@ -128,7 +128,9 @@ fn inline_problems(account: &Account) -> Vec<String> {
             }
             SecretSource::Inline(secret) => known.push(Secret::new(secret.expose().to_owned())),
             // What is elsewhere is looked at when it is read.
-            SecretSource::File(_) | SecretSource::Sealed => known.push(Secret::new("x".to_owned())),
+            SecretSource::File(_) | SecretSource::Sealed | SecretSource::Fetched(_) => {
+                known.push(Secret::new("x".to_owned()));
+            }
         }
     }
     match material(&account.credential, &known) {

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use reqwest::Url;
 
 use crate::config::{Account, AuthorizationCode, ClientProof, Credential, SecretSource};
+use crate::credential::fetched::Kept;
 use crate::credential::lease::Lease;
 use crate::credential::material::{Material, NotAHeader};
 use crate::credential::oauth::answer::Answer;
@@ -19,7 +20,7 @@ use crate::credential::oauth::grant::{Grant, State, copied};
 use crate::credential::oauth::http::Http;
 use crate::credential::oauth::keeper::{Keeper, Wanted, key};
 use crate::credential::seal::Owner;
-use crate::credential::source::{Found, Stamp, read};
+use crate::credential::source::{Found, From, Stamp, read};
 use crate::credential::tokens::{Failure, Granted, Setback, Token, Tokens};
 use crate::credential::{Places, Returned, VaultError};
 use crate::refusal::Refusal;
@@ -35,6 +36,8 @@ pub struct Connection {
     kind: Kind,
     places: Arc<Places>,
     fingerprint: [u8; 32],
+    /// What is kept of fetched secrets, in the order of the credential's secrets.
+    kept: Vec<Option<Arc<Kept>>>,
     ready: ArcSwapOption<Ready>,
 }
 
@@ -67,8 +70,8 @@ struct Ready {
 
 impl Connection {
     pub(in crate::credential) fn new(account: Arc<Account>, kind: Kind, places: Arc<Places>) -> Self {
-        let fingerprint = fingerprint(&account);
-        Self { account, kind, places, fingerprint, ready: ArcSwapOption::empty() }
+        let (fingerprint, kept) = (fingerprint(&account), places.sources.kept(&account));
+        Self { account, kind, places, fingerprint, kept, ready: ArcSwapOption::empty() }
     }
 
     /// The account.
@@ -108,12 +111,12 @@ impl Connection {
     }
 
     pub(in crate::credential) fn is_renewable(&self) -> bool {
-        !matches!(self.kind, Kind::Fixed)
+        !matches!(self.kind, Kind::Fixed) || self.kept.iter().any(Option::is_some)
     }
 
     pub(in crate::credential) fn rejected(&self, material: &Arc<Material>) {
         match &self.kind {
-            Kind::Fixed => {}
+            Kind::Fixed => self.kept.iter().flatten().for_each(|kept| kept.rejected()),
             Kind::Fetched { tokens, .. } | Kind::Granted { tokens, .. } => tokens.rejected(material),
         }
     }
@@ -189,16 +192,16 @@ impl Connection {
         let mut found = Vec::with_capacity(sources.len());
         for (index, source) in sources.iter().enumerate() {
             let known = ready.as_ref().and_then(|ready| ready.stamps.get(index));
-            found.push(self.read(source, known).await?);
+            found.push(self.read(index, source, known).await?);
         }
         let is_same = found.iter().all(|found| matches!(found, Found::Unchanged));
         if let Some(ready) = ready.filter(|_| is_same) {
             return Ok(Arc::clone(&ready.material));
         }
         let (mut stamps, mut secrets) = (Vec::new(), Vec::new());
-        for (source, found) in sources.into_iter().zip(found) {
+        for (index, (source, found)) in sources.into_iter().zip(found).enumerate() {
             let found = match found {
-                Found::Unchanged => self.read(source, None).await?,
+                Found::Unchanged => self.read(index, source, None).await?,
                 changed @ Found::Secret(..) => changed,
             };
             let Found::Secret(stamp, secret) = found else { return Err(Failure::Unavailable) };
@@ -211,8 +214,16 @@ impl Connection {
         Ok(material)
     }
 
-    async fn read(&self, source: &SecretSource, known: Option<&Stamp>) -> Result<Found, Failure> {
-        read(source, known, &self.places, self.owner(), &self.key()).await
+    /// One of its secrets, by its index among them.
+    async fn read(
+        &self,
+        index: usize,
+        source: &SecretSource,
+        known: Option<&Stamp>,
+    ) -> Result<Found, Failure> {
+        let kept = self.kept.get(index).and_then(Option::as_ref);
+        let from = From { places: &self.places, owner: self.owner(), key: &self.key() };
+        read(source, known, kept, from).await
     }
 
     /// The one secret of a client; empty where it has none.
@@ -220,7 +231,7 @@ impl Connection {
         let Some(source) = self.account.credential.secrets().into_iter().next() else {
             return Ok(Secret::new(String::new()));
         };
-        match self.read(source, None).await? {
+        match self.read(0, source, None).await? {
             Found::Secret(_, secret) => Ok(secret),
             Found::Unchanged => Err(Failure::Unavailable),
         }

@@ -208,7 +208,9 @@ impl Target {
         let secret = match &self.webhook.secret {
             SecretSource::Inline(secret) => Secret::new(secret.expose().to_owned()),
             SecretSource::File(path) => file_secret(path)?,
-            SecretSource::Sealed => return Err("the webhook's secret is not in a file".into()),
+            SecretSource::Sealed | SecretSource::Fetched(_) => {
+                return Err("the webhook's secret is not in a file".into());
+            }
         };
         let text = secret.expose();
         let encoded = text.strip_prefix("whsec_").unwrap_or(text);

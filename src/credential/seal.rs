@@ -21,6 +21,7 @@ use crate::secret::Key;
 use crate::store::{Store, StoreError, Stored, Table};
 
 mod cipher;
+mod kms;
 mod rekey;
 mod source;
 mod transit;

@@ -1,4 +1,5 @@
-//! Reading a secret from where it is kept: a mounted file, the sealed store, or the configuration.
+//! Reading a secret from where it is kept: a mounted file, the sealed store, a service that it is fetched from, or the
+//! configuration.
 //!
 //! # Why files are looked at inline
 //! A secret file is on a local mount, and looking whether it has changed takes one system call, less than handing the
@@ -8,12 +9,14 @@
 use std::fs::{File, Metadata};
 use std::io::Read as _;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use zeroize::Zeroizing;
 
-use crate::config::SecretSource;
+use crate::config::{Fetched, SecretSource};
 use crate::credential::Places;
+use crate::credential::fetched::Kept;
 use crate::credential::seal::{Owner, SealedSecret};
 use crate::credential::tokens::Failure;
 use crate::secret::{Key, Secret};
@@ -30,6 +33,8 @@ pub(in crate::credential) enum Stamp {
     File(Box<Identity>),
     /// The sealed bytes themselves: sealing the same again gives others.
     Sealed(SealedSecret),
+    /// The version of what was fetched.
+    Fetched(u64),
     /// It must be read each time.
     Unknown,
 }
@@ -49,14 +54,23 @@ pub(in crate::credential) enum Found {
     Secret(Stamp, Secret),
 }
 
+/// Whose secrets are read, and from where.
+#[derive(Clone, Copy)]
+pub(in crate::credential) struct From<'a> {
+    pub(in crate::credential) places: &'a Places,
+    pub(in crate::credential) owner: Owner<'a>,
+    /// Of what is sealed.
+    pub(in crate::credential) key: &'a [u8],
+}
+
 /// The secret, unless it is still the one that `known` was made from.
 pub(in crate::credential) async fn read(
     source: &SecretSource,
     known: Option<&Stamp>,
-    places: &Places,
-    owner: Owner<'_>,
-    key: &[u8],
+    kept: Option<&Arc<Kept>>,
+    from: From<'_>,
 ) -> Result<Found, Failure> {
+    let From { places, owner, key } = from;
     match source {
         SecretSource::Inline(secret) => Ok(inline(secret, known)),
         SecretSource::File(path) => file(path, known).map_err(|why| {
@@ -65,13 +79,14 @@ pub(in crate::credential) async fn read(
             Failure::Unavailable
         }),
         SecretSource::Sealed => sealed(known, places, owner, key).await,
+        SecretSource::Fetched(it) => fetched(it, kept, known, owner).await,
     }
 }
 
 fn inline(secret: &Secret, known: Option<&Stamp>) -> Found {
     match known {
         Some(Stamp::Constant) => Found::Unchanged,
-        Some(Stamp::File(_) | Stamp::Sealed(_) | Stamp::Unknown) | None => {
+        Some(Stamp::File(_) | Stamp::Sealed(_) | Stamp::Fetched(_) | Stamp::Unknown) | None => {
             Found::Secret(Stamp::Constant, Secret::new(secret.expose().to_owned()))
         }
     }
@@ -169,6 +184,24 @@ async fn sealed(
         Failure::Unavailable
     })?;
     Ok(Found::Secret(Stamp::Sealed(stored), into_text(&opened)?))
+}
+
+async fn fetched(
+    it: &Fetched,
+    kept: Option<&Arc<Kept>>,
+    known: Option<&Stamp>,
+    owner: Owner<'_>,
+) -> Result<Found, Failure> {
+    let text = kept.ok_or(Failure::Unavailable)?.get().await.map_err(|_| Failure::Unavailable)?;
+    if matches!(known, Some(Stamp::Fetched(version)) if *version == text.version) {
+        return Ok(Found::Unchanged);
+    }
+    let secret = text.select(it.field.as_deref()).map_err(|why| {
+        let Owner { tenant, server, .. } = owner;
+        tracing::warn!(tenant, server, %why, "The account's secret was fetched and cannot be used");
+        Failure::Unavailable
+    })?;
+    Ok(Found::Secret(Stamp::Fetched(text.version), secret))
 }
 
 fn into_text(opened: &Key) -> Result<Secret, Failure> {

@@ -42,6 +42,7 @@ impl Place {
         Places {
             consents: Consents::new("https://gate.example", &key).unwrap(),
             notices: Notices::new(Arc::clone(&store), None).unwrap(),
+            sources: Sources::default(),
             servers: HashMap::new(),
             store,
             sealer,

@@ -282,7 +282,7 @@ impl Pause {
 }
 
 /// Between three quarters and five quarters of `length`.
-fn jittered(length: Duration) -> Duration {
+pub(in crate::credential) fn jittered(length: Duration) -> Duration {
     length.mul_f64(0.75 + chance() / 2.0)
 }
 

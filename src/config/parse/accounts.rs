@@ -10,16 +10,24 @@ use super::super::problem::{At, listed, nearest};
 use super::super::raw::RawAccount;
 use super::super::report::Report;
 use super::super::{Account, Credential, Server, Vouch};
-use super::credential::credential;
+use super::credential::{Place, credential};
+use super::secrets::Secrets;
 use super::servers::is_loopback;
 use crate::name::{ServerName, TenantId};
 
 type Servers = BTreeMap<ServerName, Arc<Server>>;
 
+/// What an account may refer to.
+#[derive(Clone, Copy)]
+pub(in crate::config) struct Known<'a> {
+    pub(in crate::config) servers: &'a Servers,
+    pub(in crate::config) secrets: &'a Secrets,
+    pub(in crate::config) vouch: &'a Vouch,
+}
+
 pub(super) fn accounts(
     raw: Vec<RawAccount>,
-    servers: &Servers,
-    vouch: &Vouch,
+    known: Known<'_>,
     report: &mut Report<'_>,
 ) -> BTreeMap<(TenantId, ServerName), Arc<Account>> {
     let mut accounts: BTreeMap<(TenantId, ServerName), Arc<Account>> = BTreeMap::new();
@@ -31,8 +39,7 @@ pub(super) fn accounts(
             let what = format!("tenant `{}` has an account at `{server}` already", raw.tenant.0);
             report.error(&at, what, "remove one of the two");
         }
-        let upstream = servers.get(&server).map(|server| &server.url);
-        let account = account(raw, server, upstream, &at, vouch, report);
+        let account = account(raw, server, &at, known, report);
         accounts.insert(key, Arc::new(account));
     }
     accounts
@@ -41,14 +48,12 @@ pub(super) fn accounts(
 /// The account that was made while the gate runs; `None` where its server is not known.
 pub(in crate::config) fn stored(
     raw: RawAccount,
-    servers: &Servers,
-    vouch: &Vouch,
+    known: Known<'_>,
     report: &mut Report<'_>,
 ) -> Option<Account> {
     let at = At::default();
     let server = server(&raw.server, &at.key("server"), report)?;
-    let upstream = servers.get(&server).map(|server| &server.url);
-    Some(account(raw, server, upstream, &at, vouch, report))
+    Some(account(raw, server, &at, known, report))
 }
 
 /// The server that an account names. A server that has mistakes of its own is known all the same.
@@ -69,14 +74,14 @@ fn server(name: &str, at: &At, report: &mut Report<'_>) -> Option<ServerName> {
 fn account(
     raw: RawAccount,
     server: ServerName,
-    upstream: Option<&Uri>,
     at: &At,
-    vouch: &Vouch,
+    known: Known<'_>,
     report: &mut Report<'_>,
 ) -> Account {
     let url = raw.url.map(|url| url.0.uri);
-    let credential = credential(raw.credential, &at.key("credential"), vouch, report);
-    let target = url.as_ref().or(upstream);
+    let place = Place { tenant: &raw.tenant.0, server: &server, known };
+    let credential = credential(raw.credential, &at.key("credential"), place, report);
+    let target = url.as_ref().or_else(|| known.servers.get(&server).map(|server| &server.url));
     if let (false, Some(target)) = (matches!(credential, Credential::None), target) {
         in_clear(target, &at.key("credential"), report);
     }

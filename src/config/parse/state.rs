@@ -7,7 +7,7 @@ use super::super::problem::At;
 use super::super::raw::{RawSealingKey, RawState};
 use super::super::report::Report;
 use super::super::{Redis, SealingKey, State, TransitKey};
-use super::{pem, servers, unused};
+use super::{secrets, servers, unused};
 use crate::secret::Secret;
 
 pub(super) fn state(mut raw: RawState, report: &mut Report<'_>) -> State {
@@ -40,27 +40,22 @@ fn sealing_key(raw: RawSealingKey, at: &At, report: &mut Report<'_>) -> SealingK
     match raw {
         RawSealingKey::File(file) => SealingKey::File(report.path(&file.0)),
         RawSealingKey::Command(command) => {
-            if command.first().is_none_or(|program| program.trim().is_empty()) {
-                report.error(&at.key("command"), "names no program", "give the program, then its arguments");
-            }
+            secrets::program(&command, &at.key("command"), report);
             SealingKey::Command(command)
         }
         RawSealingKey::Transit(raw) => {
             let at = at.key("transit");
-            if raw.url.0.uri.scheme_str() == Some("http") && !servers::is_loopback(&raw.url.0.uri) {
-                let what = "is cleartext to another machine, and the keys would be seen on the way";
-                report.error(&at.key("url"), what, "write https://");
-            }
-            let authorities = raw.authorities.map(|file| report.path(&file.0));
-            if let Some(file) = &authorities {
-                pem::authorities(file, &at.key("authorities"), report);
-            }
+            secrets::guarded(&raw.url.0.uri, &at.key("url"), report);
             SealingKey::Transit(TransitKey {
-                url: raw.url.0.text.trim_end_matches('/').to_owned(),
+                url: secrets::bare(raw.url),
                 key: raw.key.0,
                 token: report.path(&raw.token.0),
-                authorities,
+                authorities: secrets::authorities(raw.authorities, &at, report),
             })
+        }
+        RawSealingKey::AwsKms(raw) => SealingKey::AwsKms(secrets::aws_key(raw, &at.key("aws_kms"), report)),
+        RawSealingKey::GcpKms(raw) => {
+            SealingKey::GcpKms(secrets::google_key(raw, &at.key("gcp_kms"), report))
         }
     }
 }

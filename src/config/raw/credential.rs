@@ -191,8 +191,24 @@ pub(crate) enum RawSecret {
     Sealed,
     /// In a file that is read at each call that needs it.
     File(FilePath),
+    /// Fetched from one of `secrets` when it is needed, and never stored.
+    Fetched(RawFetched),
     /// In this file, which `check` warns about.
     Inline(RawInline),
+}
+
+/// A secret that is fetched.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawFetched {
+    /// The service, by its name under `secrets`.
+    pub(crate) from: Word,
+    /// The member of the secret's JSON object. Default: the whole text.
+    #[serde(default)]
+    pub(crate) field: Option<Word>,
+    /// The path or name there. Default: the service's own for the tenant and server.
+    #[serde(default)]
+    pub(crate) path: Option<Word>,
 }
 
 /// A secret in the file. It prints nothing of itself.

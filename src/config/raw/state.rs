@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::super::leaf::{FilePath, HttpUrl, StoreAt, Word};
-use super::{RawInline, RawServerTls};
+use super::{RawAwsKey, RawGoogleKey, RawInline, RawServerTls};
 
 /// Where state is kept.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -60,6 +60,10 @@ pub(crate) enum RawSealingKey {
     Command(#[schemars(length(min = 1))] Vec<String>),
     /// A key of the transit engine of HashiCorp Vault or OpenBao, which never leaves it.
     Transit(RawTransitKey),
+    /// A key of AWS KMS, which never leaves it.
+    AwsKms(RawAwsKey),
+    /// A key of Google Cloud KMS, which never leaves it.
+    GcpKms(RawGoogleKey),
 }
 
 /// A key of a transit engine.

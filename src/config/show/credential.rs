@@ -105,6 +105,9 @@ fn secret(it: &SecretSource) -> Value {
     match it {
         SecretSource::File(file) => json!({"file": file}),
         SecretSource::Sealed => json!("sealed"),
+        SecretSource::Fetched(it) => {
+            json!({"fetched": {"from": it.from, "field": it.field, "path": it.path}})
+        }
         SecretSource::Inline(_) => json!({"inline": "…"}),
     }
 }

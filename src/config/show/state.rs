@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::{Redis, SealingKey, State};
-use super::{merged, some, tls};
+use super::{merged, secrets, some, tls};
 
 pub(super) fn state(it: &State) -> Value {
     let own = json!({
@@ -28,14 +28,12 @@ fn redis(it: &Redis) -> Value {
     })
 }
 
-/// The arguments may hold a secret: only the program is shown.
 fn sealing_key(it: &SealingKey) -> Value {
     match it {
         SealingKey::File(file) => json!({"file": file}),
-        SealingKey::Command(command) => {
-            let arguments = command.iter().skip(1).map(|_| "…");
-            json!({"command": command.iter().take(1).map(String::as_str).chain(arguments).collect::<Vec<_>>()})
-        }
+        SealingKey::Command(command) => json!({"command": secrets::program(command)}),
+        SealingKey::AwsKms(it) => json!({"aws_kms": secrets::aws_key(it)}),
+        SealingKey::GcpKms(it) => json!({"gcp_kms": secrets::google_key(it)}),
         SealingKey::Transit(it) => json!({"transit": {
             "url": it.url,
             "key": it.key,

@@ -3,18 +3,15 @@
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::path::Path;
-use std::process::Stdio;
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
-use tokio::io::AsyncReadExt as _;
 use zeroize::Zeroizing;
 
+use crate::credential::command::{self, CommandError};
 use crate::credential::seal::{KEY_BYTES, SealError};
 use crate::secret::Key;
 
-const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
 /// More than any encoding of a key needs.
 const MOST_BYTES: u64 = 4096;
 
@@ -62,41 +59,14 @@ fn written(path: &Path, text: &[u8]) -> std::io::Result<()> {
 }
 
 pub(super) async fn from_command(words: &[String]) -> Result<Key, SealError> {
-    let (program, arguments) =
-        words.split_first().ok_or_else(|| SealError::BadKey("the command is empty".into()))?;
-    let output = tokio::time::timeout(COMMAND_TIMEOUT, output(program, arguments)).await;
-    let text = match output {
-        Ok(output) => output?,
-        Err(_) => {
-            return Err(SealError::Unavailable(format!(
-                "`{program}` did not end within {COMMAND_TIMEOUT:?}"
-            )));
-        }
-    };
+    let text = command::output(words, &[]).await.map_err(|error| match error {
+        CommandError::NotRun(why) => SealError::BadKey(why),
+        CommandError::Failed(why) => SealError::Unavailable(why),
+    })?;
+    let program = words.first().map_or("", String::as_str);
     decoded(&text).ok_or_else(|| {
         SealError::BadKey(format!("`{program}` must print 32 bytes in base64 or hex to its standard output"))
     })
-}
-
-async fn output(program: &str, arguments: &[String]) -> Result<Zeroizing<Vec<u8>>, SealError> {
-    let mut child = tokio::process::Command::new(program)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::inherit())
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(|error| SealError::BadKey(format!("`{program}` cannot be run: {error}")))?;
-    let failed = |error: std::io::Error| SealError::Unavailable(format!("`{program}`: {error}"));
-    let mut text = Zeroizing::new(Vec::with_capacity(usize::try_from(MOST_BYTES).unwrap_or(0)));
-    if let Some(stdout) = child.stdout.take() {
-        stdout.take(MOST_BYTES).read_to_end(&mut text).await.map_err(failed)?;
-    }
-    let status = child.wait().await.map_err(failed)?;
-    if status.success() {
-        return Ok(text);
-    }
-    Err(SealError::Unavailable(format!("`{program}` failed ({status})")))
 }
 
 fn decoded(text: &[u8]) -> Option<Key> {

@@ -4,6 +4,7 @@ use super::*;
 use crate::config::{SealingKey, state_for_test};
 use crate::store::file::FileStore;
 
+mod google;
 mod rekey;
 mod transit;
 

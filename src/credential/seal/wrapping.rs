@@ -3,12 +3,14 @@
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
 use tokio::sync::Mutex as AsyncMutex;
 
 use crate::config::{SealingKey, State};
 use crate::credential::seal::cipher::{Cipher, KeyId, Layout, Parts};
+use crate::credential::seal::kms::{AwsKms, GcpKms};
 use crate::credential::seal::transit::Transit;
-use crate::credential::seal::{Owner, SealError, source};
+use crate::credential::seal::{KEY_BYTES, Owner, SealError, source};
 use crate::secret::Key;
 
 /// How long a key that could not be had is not asked for again.
@@ -71,7 +73,20 @@ enum Unlocked {
     /// It is in this process.
     Here(Cipher),
     /// It stays in a service, which wraps and unwraps.
-    Elsewhere(Transit),
+    Elsewhere(Box<dyn Wraps>),
+}
+
+/// A wrapping key that stays in a service.
+#[async_trait]
+pub(super) trait Wraps: Send + Sync {
+    /// Which key it is.
+    fn id(&self) -> KeyId;
+
+    /// Wraps a tenant's data key, as text.
+    async fn wrap(&self, tenant: &str, key: &Key) -> Result<String, SealError>;
+
+    /// Unwraps what it wrapped for the same tenant.
+    async fn unwrap(&self, tenant: &str, wrapped: &str) -> Result<Key, SealError>;
 }
 
 impl WrappingKey {
@@ -91,16 +106,16 @@ impl WrappingKey {
     pub(super) async fn id(&self) -> Result<KeyId, SealError> {
         Ok(match self.unlocked().await? {
             Unlocked::Here(cipher) => cipher.id(),
-            Unlocked::Elsewhere(transit) => transit.id(),
+            Unlocked::Elsewhere(service) => service.id(),
         })
     }
 
     pub(super) async fn wrap(&self, tenant: &str, key: &Key) -> Result<Vec<u8>, SealError> {
         match self.unlocked().await? {
             Unlocked::Here(cipher) => cipher.seal(Layout::Wrapped, data_key_of(tenant), key.expose()),
-            Unlocked::Elsewhere(transit) => {
-                let wrapped = transit.wrap(tenant, key).await?;
-                Ok(Parts::write(Layout::WrappedElsewhere, transit.id(), &[wrapped.as_bytes()]))
+            Unlocked::Elsewhere(service) => {
+                let wrapped = service.wrap(tenant, key).await?;
+                Ok(Parts::write(Layout::WrappedElsewhere, service.id(), &[wrapped.as_bytes()]))
             }
         }
     }
@@ -108,8 +123,9 @@ impl WrappingKey {
     pub(super) async fn unwrap(&self, tenant: &str, parts: &Parts<'_>) -> Result<Key, SealError> {
         match (self.unlocked().await?, parts.layout) {
             (Unlocked::Here(cipher), Layout::Wrapped) => cipher.open(data_key_of(tenant), parts),
-            (Unlocked::Elsewhere(transit), Layout::WrappedElsewhere) => {
-                transit.unwrap(tenant, parts.rest).await
+            (Unlocked::Elsewhere(service), Layout::WrappedElsewhere) => {
+                let wrapped = std::str::from_utf8(parts.rest).map_err(|_| SealError::Damaged)?;
+                service.unwrap(tenant, wrapped).await
             }
             (Unlocked::Here(_) | Unlocked::Elsewhere(_), _) => Err(SealError::Damaged),
         }
@@ -144,7 +160,9 @@ impl WrappingKey {
         Ok(match &self.source {
             SealingKey::File(path) => Unlocked::Here(Cipher::new(&source::from_file(path)?)?),
             SealingKey::Command(words) => Unlocked::Here(Cipher::new(&source::from_command(words).await?)?),
-            SealingKey::Transit(service) => Unlocked::Elsewhere(Transit::open(service).await?),
+            SealingKey::Transit(key) => elsewhere(Box::new(Transit::new(key))).await?,
+            SealingKey::AwsKms(key) => elsewhere(Box::new(AwsKms::new(key))).await?,
+            SealingKey::GcpKms(key) => elsewhere(Box::new(GcpKms::new(key))).await?,
         })
     }
 
@@ -159,6 +177,12 @@ impl WrappingKey {
         *refused = Some((Instant::now(), error.clone()));
         error
     }
+}
+
+/// Sees that the service wraps: a gate that cannot wrap is not ready.
+async fn elsewhere(service: Box<dyn Wraps>) -> Result<Unlocked, SealError> {
+    service.wrap("", &Key::new(vec![0; KEY_BYTES])).await?;
+    Ok(Unlocked::Elsewhere(service))
 }
 
 fn data_key_of(tenant: &str) -> Owner<'_> {

@@ -12,7 +12,7 @@ use crate::config::AwsSigv4;
 use crate::credential::signing::{CannotSign, Signed};
 use crate::secret::Secret;
 
-/// What signs the requests of one account.
+/// What signs the requests of one account, or of the gate itself.
 pub(in crate::credential) struct Signer {
     region: String,
     service: String,
@@ -23,13 +23,18 @@ pub(in crate::credential) struct Signer {
 
 impl Signer {
     pub(in crate::credential) fn new(account: &AwsSigv4, key: Secret, session_token: Option<Secret>) -> Self {
-        Self {
-            region: account.region.clone(),
-            service: account.service.clone(),
-            access_key_id: account.access_key_id.clone(),
-            secret_access_key: key,
-            session_token,
-        }
+        Self::of(&account.region, &account.service, &account.access_key_id, key, session_token)
+    }
+
+    pub(in crate::credential) fn of(
+        region: &str,
+        service: &str,
+        access_key_id: &str,
+        secret_access_key: Secret,
+        session_token: Option<Secret>,
+    ) -> Self {
+        let [region, service, access_key_id] = [region, service, access_key_id].map(str::to_owned);
+        Self { region, service, access_key_id, secret_access_key, session_token }
     }
 
     /// Signs a request: method, URL, host, content type and body.
@@ -59,7 +64,7 @@ impl Signer {
             .into();
         let authority = request.url.authority().ok_or(CannotSign)?;
         let url = request.url.to_string();
-        let signed = ["content-type", "accept", "mcp-session-id"];
+        let signed = ["content-type", "accept", "mcp-session-id", "x-amz-target"];
         let kept =
             signed.into_iter().filter_map(|name| Some((name, request.headers.get(name)?.to_str().ok()?)));
         let headers = std::iter::once((HOST.as_str(), authority.as_str())).chain(kept);
