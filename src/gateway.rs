@@ -26,6 +26,7 @@ mod relay;
 mod reply;
 mod rounds;
 mod route;
+mod same;
 mod sight;
 mod spending;
 mod standing;
@@ -40,6 +41,7 @@ pub use look::Survey;
 pub use pull::Offer;
 pub use relay::Relay;
 pub use route::Route;
+pub use same::{GATE_KEY, same_keys};
 pub use standing::{Promoted, Said, Standing, kept_copy};
 
 use std::collections::HashMap;
@@ -183,7 +185,8 @@ impl Gateway {
         }
         let (quotas, wait) = (self.quotas(way.caller.tenant()), self.config.slot_wait);
         if action.is_standing() {
-            return govern.admit_stream(permit, quotas, self.config.listen.limits.streams_per_tenant);
+            let most = self.config.listen.limits.streams_per_tenant;
+            return govern.admit_stream(permit, quotas, most).await;
         }
         let account = if action.is_word() { None } else { way.account.as_deref().map(|held| &*held.account) };
         govern.admit(permit, quotas, account, wait).await

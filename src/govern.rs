@@ -6,35 +6,39 @@
 //! whose decisions are cached; `listen` bounds connections and bytes before that.
 
 mod budget;
+mod rates;
+mod together;
 
 pub use budget::{Paid, Saved};
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
 use globset::GlobMatcher;
 use governor::clock::{Clock, DefaultClock};
-use governor::middleware::StateInformationMiddleware;
-use governor::state::{InMemoryState, NotKeyed};
-use governor::{Quota, RateLimiter};
 use jiff::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::{Account, Rate, Rates};
 use crate::decide::{Permit, Subject};
 use crate::govern::budget::{Budgets, Charge};
+use crate::govern::rates::{Counter, Counting, Limiter, Who, callers, is_idle, key};
+use crate::govern::together::{Said, Shared, Together};
 use crate::identify::Caller;
 use crate::name::{ServerName, TenantId, ToolName};
 use crate::refusal::{Exhausted, Limit, Refusal};
+use crate::store::Store;
+use crate::store::meter::Metered;
 
 /// A place in flight, given back when dropped.
 #[derive(Debug)]
 #[must_use]
 pub struct Slot {
     _place: Option<OwnedSemaphorePermit>,
+    _shared: Option<Shared>,
     _stream: Option<Standing>,
     charge: Charge,
 }
@@ -42,7 +46,7 @@ pub struct Slot {
 impl Slot {
     /// No place: for what no caller asked for, and what bounds itself.
     pub fn none() -> Self {
-        Self { _place: None, _stream: None, charge: Charge::default() }
+        Self { _place: None, _shared: None, _stream: None, charge: Charge::default() }
     }
 
     /// The call goes to the server now: what it costs is spent. Until then it is given back with the place.
@@ -61,32 +65,6 @@ impl Drop for Standing {
     }
 }
 
-/// Whose rate a limiter counts. The tenant comes first, so no counter can be reached from another.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Counter {
-    tenant: TenantId,
-    who: Who,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Who {
-    Tenant,
-    User(crate::name::UserId),
-    Agent(crate::name::AgentId),
-    Tool(ServerName, ToolName),
-}
-
-/// A limiter and the rate that it was made for: when the rate changes, so does the limiter.
-#[derive(Debug)]
-struct Limiter {
-    rate: Rate,
-    cells: Cells,
-    /// How many requests were left, and when: of a tenant's own rate, which policy may read.
-    seen: Option<Mutex<(Instant, u32)>>,
-}
-
-type Cells = RateLimiter<NotKeyed, InMemoryState, DefaultClock, StateInformationMiddleware>;
-
 /// Slots of one account and how many it was made for.
 #[derive(Debug)]
 struct Slots {
@@ -102,6 +80,7 @@ pub struct Govern {
     streams: DashMap<TenantId, Arc<AtomicUsize>>,
     budgets: Budgets,
     clock: DefaultClock,
+    together: Option<Together>,
 }
 
 /// The rates that apply to a tenant, with its tool patterns compiled.
@@ -129,6 +108,18 @@ impl Quotas {
 }
 
 impl Govern {
+    /// Counters that other gates on the same store share, where it is one that they can share. A call waits so long for that.
+    #[must_use]
+    pub fn on(store: &Arc<dyn Store>, within: Duration) -> Self {
+        Self { together: Together::on(store, within), ..Self::default() }
+    }
+
+    /// Whether rates and slots are counted with other gates now; `None`: there are none to count with.
+    #[must_use]
+    pub fn is_together(&self) -> Option<bool> {
+        self.together.as_ref().map(Together::is_together)
+    }
+
     /// Counts the message, takes what it costs from the tenant's budget, and takes a place on the account, waiting at most
     /// `patience` for one.
     ///
@@ -141,13 +132,18 @@ impl Govern {
         account: Option<&Account>,
         patience: Duration,
     ) -> Result<Slot, Refusal> {
-        self.count(permit.caller(), &permit.server().name, permit.subject(), quotas)?;
+        let begun = Instant::now();
+        let counted = self.counting(permit, quotas);
+        self.count(permit.caller().tenant(), &counted)?;
         let charge = self.charge(permit, quotas)?;
-        let place = match account {
-            Some(account) => self.place(account, patience).await?,
+        let wanted = account.and_then(|account| Some((account, account.slots?)));
+        let place = match wanted {
+            Some((account, many)) => Some(self.place(account, many, patience).await?),
             None => None,
         };
-        Ok(Slot { _place: place, _stream: None, charge })
+        let left = patience.saturating_sub(begun.elapsed());
+        let shared = self.agree(permit.caller().tenant(), &counted, wanted, Waits { patience, left }).await?;
+        Ok(Slot { _place: place, _shared: shared, _stream: None, charge })
     }
 
     /// Counts the opening of a standing stream, of which a tenant may have `most`. It may last for hours and makes no
@@ -155,11 +151,43 @@ impl Govern {
     ///
     /// # Errors
     /// [`Refusal::TooMany`], and [`Refusal::Overloaded`] where the tenant has `most` already.
-    pub fn admit_stream(&self, permit: &Permit, quotas: &Quotas, most: usize) -> Result<Slot, Refusal> {
-        self.count(permit.caller(), &permit.server().name, permit.subject(), quotas)?;
+    pub async fn admit_stream(&self, permit: &Permit, quotas: &Quotas, most: usize) -> Result<Slot, Refusal> {
+        let tenant = permit.caller().tenant();
+        let counted = self.counting(permit, quotas);
+        self.count(tenant, &counted)?;
         let charge = self.charge(permit, quotas)?;
-        let stream = self.stream(permit.caller().tenant(), most)?;
-        Ok(Slot { _place: None, _stream: Some(stream), charge })
+        let stream = self.stream(tenant, most)?;
+        self.agree(tenant, &counted, None, Waits::default()).await?;
+        Ok(Slot { _place: None, _shared: None, _stream: Some(stream), charge })
+    }
+
+    /// What all gates together say of a call that this one admits.
+    async fn agree(
+        &self,
+        tenant: &TenantId,
+        counted: &[Counting],
+        wanted: Option<(&Account, NonZeroU32)>,
+        waits: Waits,
+    ) -> Result<Option<Shared>, Refusal> {
+        let Some(together) = &self.together else { return Ok(None) };
+        let rates: Vec<Metered> = counted.iter().map(|counting| counting.metered(tenant)).collect();
+        let place = wanted
+            .map(|(account, many)| (key(&[account.tenant.as_str(), account.server.as_str()]), many.get()));
+        match Box::pin(together.admit(&rates, place, waits.left)).await {
+            Said::Admitted(shared, left) => {
+                if let Some(Counting { who: who @ Who::Tenant, rate, .. }) = counted.last() {
+                    let counter = Counter { tenant: tenant.clone(), who: who.clone() };
+                    self.limiter(counter, *rate).saw_together(left);
+                }
+                Ok(shared)
+            }
+            Said::Nothing => Ok(None),
+            Said::Full => Err(full(wanted.map_or(0, |(_, many)| many.get()), waits.patience)),
+            Said::Exhausted(index, retry) => Err(match counted.get(index) {
+                Some(counting) => counting.exhausted(retry),
+                None => Refusal::Internal,
+            }),
+        }
     }
 
     fn charge(&self, permit: &Permit, quotas: &Quotas) -> Result<Charge, Refusal> {
@@ -213,7 +241,7 @@ impl Govern {
     /// # Errors
     /// [`Refusal::TooMany`].
     pub fn count_refused(&self, caller: &Caller, quotas: &Quotas) -> Result<(), Refusal> {
-        self.count_callers(caller, quotas)
+        self.count(caller.tenant(), &callers(caller, quotas))
     }
 
     /// Counts a question about a call, which is a request as the call is.
@@ -221,59 +249,35 @@ impl Govern {
     /// # Errors
     /// [`Refusal::TooMany`].
     pub fn count_question(&self, caller: &Caller, quotas: &Quotas) -> Result<(), Refusal> {
-        self.count_callers(caller, quotas)
+        self.count(caller.tenant(), &callers(caller, quotas))
     }
 
-    fn count(
-        &self,
-        caller: &Caller,
-        server: &ServerName,
-        subject: &Subject,
-        quotas: &Quotas,
-    ) -> Result<(), Refusal> {
-        if let Subject::Tool(tool) = subject
+    /// Everything that a permitted message counts against; the tenant's own rate is the last.
+    fn counting(&self, permit: &Permit, quotas: &Quotas) -> Vec<Counting> {
+        let mut counting = Vec::new();
+        if let Subject::Tool(tool) = permit.subject()
             && let Some(rate) = quotas.of_tool(&tool.name)
         {
-            let who = Who::Tool(server.clone(), tool.name.clone());
-            self.take(caller.tenant(), who, rate, || Limit::ToolRate(tool.name.clone()))?;
+            let who = Who::Tool(permit.server().name.clone(), tool.name.clone());
+            counting.push(Counting { who, rate, what: Limit::ToolRate(tool.name.clone()) });
         }
-        self.count_callers(caller, quotas)
+        counting.extend(callers(permit.caller(), quotas));
+        counting
     }
 
-    fn count_callers(&self, caller: &Caller, quotas: &Quotas) -> Result<(), Refusal> {
-        if let (Some(rate), Some(user)) = (quotas.rates.user, caller.user()) {
-            self.take(caller.tenant(), Who::User(user.clone()), rate, || Limit::UserRate)?;
-        }
-        if let (Some(rate), Some(agent)) = (quotas.rates.agent, caller.agent()) {
-            self.take(caller.tenant(), Who::Agent(agent.clone()), rate, || Limit::AgentRate(agent.clone()))?;
-        }
-        if let Some(rate) = quotas.rates.tenant {
-            self.take(caller.tenant(), Who::Tenant, rate, || Limit::TenantRate)?;
-        }
-        Ok(())
+    fn count(&self, tenant: &TenantId, counting: &[Counting]) -> Result<(), Refusal> {
+        counting.iter().try_for_each(|counting| self.take(tenant, counting))
     }
 
-    fn take(
-        &self,
-        tenant: &TenantId,
-        who: Who,
-        rate: Rate,
-        what: impl FnOnce() -> Limit,
-    ) -> Result<(), Refusal> {
-        let counter = Counter { tenant: tenant.clone(), who };
-        let limiter = self.limiter(counter, rate);
+    fn take(&self, tenant: &TenantId, counting: &Counting) -> Result<(), Refusal> {
+        let counter = Counter { tenant: tenant.clone(), who: counting.who.clone() };
+        let limiter = self.limiter(counter, counting.rate);
         match limiter.cells.check() {
             Ok(state) => {
                 limiter.saw(state.remaining_burst_capacity());
                 Ok(())
             }
-            Err(not_until) => Err(Refusal::TooMany(Exhausted {
-                what: what(),
-                limit: rate.requests.get(),
-                window: rate.per,
-                remaining: 0,
-                retry: not_until.wait_time_from(self.clock.now()),
-            })),
+            Err(not_until) => Err(counting.exhausted(not_until.wait_time_from(self.clock.now()))),
         }
     }
 
@@ -291,20 +295,14 @@ impl Govern {
     async fn place(
         &self,
         account: &Account,
+        many: NonZeroU32,
         patience: Duration,
-    ) -> Result<Option<OwnedSemaphorePermit>, Refusal> {
-        let Some(many) = account.slots else { return Ok(None) };
+    ) -> Result<OwnedSemaphorePermit, Refusal> {
         let places = self.places(account, many);
         let waiting = tokio::time::timeout(patience, places.acquire_owned());
         match waiting.await {
-            Ok(Ok(place)) => Ok(Some(place)),
-            Ok(Err(_)) | Err(_) => Err(Refusal::TooMany(Exhausted {
-                what: Limit::Slots,
-                limit: many.get(),
-                window: patience,
-                remaining: 0,
-                retry: patience.max(Duration::from_millis(100)),
-            })),
+            Ok(Ok(place)) => Ok(place),
+            Ok(Err(_)) | Err(_) => Err(full(many.get(), patience)),
         }
     }
 
@@ -324,51 +322,29 @@ impl Govern {
     }
 }
 
+/// How long a call waits for a place: in all, and what is left of it.
+#[derive(Debug, Default, Clone, Copy)]
+struct Waits {
+    patience: Duration,
+    left: Duration,
+}
+
+fn full(many: u32, patience: Duration) -> Refusal {
+    Refusal::TooMany(Exhausted {
+        what: Limit::Slots,
+        limit: many,
+        window: patience,
+        remaining: 0,
+        retry: patience.max(Duration::from_millis(100)),
+    })
+}
+
 impl Slots {
     fn new(many: NonZeroU32) -> Self {
         let places =
             usize::try_from(many.get()).unwrap_or(Semaphore::MAX_PERMITS).min(Semaphore::MAX_PERMITS);
         Self { many, places: Arc::new(Semaphore::new(places)) }
     }
-}
-
-impl Limiter {
-    fn new(rate: Rate, who: &Who) -> Self {
-        let cells = RateLimiter::direct(quota(rate)).with_middleware();
-        let seen = match who {
-            Who::Tenant => Some(Mutex::new((Instant::now(), rate.burst.get()))),
-            Who::User(_) | Who::Agent(_) | Who::Tool(..) => None,
-        };
-        Self { rate, cells, seen }
-    }
-
-    fn saw(&self, left: u32) {
-        if let Some(seen) = &self.seen {
-            *seen.lock().unwrap_or_else(PoisonError::into_inner) = (Instant::now(), left);
-        }
-    }
-
-    /// How many requests are left: those that were, and those that time has given back since.
-    fn left(&self) -> u32 {
-        let Some(seen) = &self.seen else { return self.rate.burst.get() };
-        let (at, left) = *seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let back = at.elapsed().as_nanos() / step(self.rate).as_nanos();
-        u32::try_from(back).unwrap_or(u32::MAX).saturating_add(left).min(self.rate.burst.get())
-    }
-}
-
-/// Whether the limiter would admit its whole burst, and so is worth what a new one is.
-fn is_idle(limiter: &Limiter) -> bool {
-    limiter.cells.check_n(limiter.rate.burst).is_ok_and(|now| now.is_ok())
-}
-
-/// After how long one more request is given back; never zero.
-fn step(rate: Rate) -> Duration {
-    (rate.per / rate.requests.get()).max(Duration::from_nanos(1))
-}
-
-fn quota(rate: Rate) -> Quota {
-    Quota::with_period(step(rate)).unwrap_or_else(|| Quota::per_second(rate.requests)).allow_burst(rate.burst)
 }
 
 #[cfg(test)]

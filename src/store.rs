@@ -7,6 +7,7 @@
 
 pub mod file;
 pub mod lock;
+pub mod meter;
 pub mod redis;
 pub mod transfer;
 
@@ -18,6 +19,7 @@ use async_trait::async_trait;
 
 use crate::config::State;
 use crate::store::file::FileStore;
+use crate::store::meter::Meter;
 use crate::store::redis::RedisStore;
 
 /// The file of the embedded store in the state directory.
@@ -67,11 +69,13 @@ pub enum Table {
     Idempotency,
     /// When API keys and scoped URLs were last used, by tenant and id.
     Uses,
+    /// What the gates on one store have in common.
+    Gates,
 }
 
 impl Table {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Urls,
         Self::Credentials,
         Self::DataKeys,
@@ -87,6 +91,7 @@ impl Table {
         Self::Webhooks,
         Self::Idempotency,
         Self::Uses,
+        Self::Gates,
     ];
 
     /// Its name, in every engine and in an export.
@@ -108,6 +113,7 @@ impl Table {
             Self::Webhooks => "webhooks",
             Self::Idempotency => "idempotency",
             Self::Uses => "uses",
+            Self::Gates => "gates",
         }
     }
 
@@ -212,6 +218,11 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// Whether other gates may have it open too.
     fn is_shared(&self) -> bool {
         false
+    }
+
+    /// What counts for all gates that have it open; `None`: it is one gate's alone.
+    fn meter(&self) -> Option<&dyn Meter> {
+        None
     }
 
     /// Whether it can be asked now; the reason where not, for the operator.

@@ -22,7 +22,7 @@ const MAY_NAME: [(&str, &str); 28] = [
     ("decide", "catalogue config decode identify name refusal"),
     ("deliver", "config name secret"),
     ("review", "catalogue config decide identify name"),
-    ("govern", "config decide decode identify name refusal"),
+    ("govern", "config decide decode identify name refusal store"),
     ("record", "config decide decode identify name refusal secret"),
     ("credential", "address config decide name refusal secret store"),
     ("vouch", "config credential decide decode identify name refusal secret store"),

@@ -9,8 +9,9 @@ use super::admin::BUSY;
 use super::run::runtime;
 use super::{ConfigFile, Console, Exit, Failure};
 use crate::config::Config;
-use crate::store;
+use crate::gateway::GATE_KEY;
 use crate::store::transfer::{Export, Onto, TransferError, export};
+use crate::store::{self, Table};
 
 /// The store as a whole.
 #[derive(Debug, Subcommand)]
@@ -19,6 +20,8 @@ pub(super) enum StateCommand {
     Export(ExportState),
     /// Read an export from stdin into the store of the configuration
     Import(ImportState),
+    /// Let the next gate that starts say what the gate's key is; scoped URLs and sessions of the old one end
+    NewGateKey(NewGateKey),
 }
 
 /// Everything in the store.
@@ -41,11 +44,19 @@ pub(super) struct ImportState {
     replace: bool,
 }
 
+/// Another gate key for all gates.
+#[derive(Debug, Args)]
+pub(super) struct NewGateKey {
+    #[command(flatten)]
+    file: ConfigFile,
+}
+
 impl StateCommand {
     pub(super) fn run(self, console: &mut Console<'_>) -> Result<Exit, Failure> {
         match self {
             Self::Export(command) => command.run(console),
             Self::Import(command) => command.run(console),
+            Self::NewGateKey(command) => command.run(console),
         }
     }
 }
@@ -85,6 +96,24 @@ impl ImportState {
         });
         let imported = imported.map_err(failed)?;
         console.data(&json!({"imported": imported}), &format_args!("imported {imported} entries"));
+        Ok(Exit::Done)
+    }
+}
+
+impl NewGateKey {
+    fn run(self, console: &mut Console<'_>) -> Result<Exit, Failure> {
+        let (config, _) = Config::load(&self.file.config, console.env).map_err(Failure::Config)?;
+        let forgotten = runtime(1)?.block_on(async {
+            let store = store::open(&config.state).await?;
+            store.remove(Table::Gates, GATE_KEY).await
+        });
+        let forgotten = forgotten.map_err(|error| failed(error.into()))?;
+        let text = if forgotten {
+            "the next gate that starts says what the key is"
+        } else {
+            "no gate has said it yet"
+        };
+        console.data(&json!({"forgotten": forgotten}), &text);
         Ok(Exit::Done)
     }
 }

@@ -1,6 +1,7 @@
 //! Where state is kept when not in a file: Redis or Valkey, by one URL.
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::config::UpstreamTls;
 use crate::secret::Secret;
@@ -24,6 +25,8 @@ pub struct Redis {
     pub prefix: String,
     /// How many replicas must have a write before it counts.
     pub replicas: u32,
+    /// How long a call waits until all gates have counted it; `None`: each gate counts alone.
+    pub limits_within: Option<Duration>,
 }
 
 /// How the server that takes writes is found.

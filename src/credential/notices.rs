@@ -274,6 +274,33 @@ mod tests {
         assert!(notices.all().await.unwrap().is_empty());
     }
 
+    #[tokio::test]
+    async fn a_target_that_points_inside_or_never_answers_is_tried_again_and_nothing_is_followed() {
+        let (_directory, store) = place();
+        let inside = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let elsewhere = format!("http://{}/", inside.local_addr().unwrap());
+        let moved = axum::response::Redirect::temporary(&elsewhere);
+        let moved = axum::routing::post(move || std::future::ready(moved));
+        let slow = axum::routing::post(async || tokio::time::sleep(std::time::Duration::from_secs(60)).await);
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = listener.local_addr().unwrap();
+        let router = axum::Router::new().route("/moved", moved).route("/slow", slow);
+        tokio::spawn(axum::serve(listener, router).into_future());
+        for (path, why) in [("moved", "HTTP 307"), ("slow", "timed out")] {
+            let target = target(&format!("http://{at}/{path}"), true);
+            let notices = Notices::new(Arc::clone(&store), Some(&target)).unwrap();
+            let (tenant, server) = (TenantId::parse(path).unwrap(), ServerName::parse("erp").unwrap());
+            notices.needs_reauth(&tenant, &server, "gone").await;
+            notices.deliver().await.unwrap();
+            let all = notices.all().await.unwrap();
+            let notice = all.iter().find(|notice| notice.tenant == tenant).unwrap();
+            assert!(notice.attempts == 1 && notice.next_at.is_some());
+            assert!(notice.last_failure.as_ref().unwrap().contains(why), "{:?}", notice.last_failure);
+        }
+        let followed = tokio::time::timeout(std::time::Duration::from_millis(1), inside.accept()).await;
+        assert!(followed.is_err(), "the redirect was followed");
+    }
+
     #[test]
     fn a_private_target_is_for_whoever_says_so() {
         let (_directory, store) = place();

@@ -149,6 +149,14 @@ impl Sealer {
         self.ring.load().current.is_unlocked()
     }
 
+    /// Whether the wrapping keys are those that wrapped the gate's own data key, if there is one yet.
+    ///
+    /// # Errors
+    /// They are others, cannot be had, or the store failed.
+    pub async fn fits(&self) -> Result<(), SealError> {
+        self.data_key("").await.map(drop)
+    }
+
     /// Seals `plain` for `owner` under the tenant's data key, which is made where there is none.
     ///
     /// # Errors

@@ -79,7 +79,7 @@ pub(in crate::credential) async fn read(
             Failure::Unavailable
         }),
         SecretSource::Sealed => sealed(known, places, owner, key).await,
-        SecretSource::Fetched(it) => fetched(it, kept, known, owner).await,
+        SecretSource::Fetched(it) => Box::pin(fetched(it, kept, known, owner)).await,
     }
 }
 

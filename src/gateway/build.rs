@@ -1,6 +1,7 @@
 //! From a configuration to a gateway: what lives as long as the process, and what each generation makes anew.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -14,6 +15,7 @@ use crate::forward::{BadEndpoint, Endpoint, Forward, Resolver};
 use crate::gateway::Gateway;
 use crate::gateway::belongs::Questions;
 use crate::gateway::looks::Looks;
+use crate::gateway::same::same_keys;
 use crate::gateway::spending;
 use crate::gateway::standing::{Kept, Standing, kept_copy};
 use crate::gateway::tasks::Tasks;
@@ -110,6 +112,19 @@ pub enum BuildError {
     /// The gate's own key.
     #[error("the gate key cannot be used")]
     GateKey,
+    /// It is not that of the other gates.
+    #[error(
+        "`{}` is not the key of the other gates on this store: copy theirs here; to change it for all of them, stop them and run \
+         `portcullis state new-gate-key`",
+        .0.display()
+    )]
+    OtherGateKey(PathBuf),
+    /// The sealing key is not that of the other gates.
+    #[error(
+        "{0} is not the sealing key of the other gates on this store: copy theirs here; after a change of keys, name the old one \
+         under `state.retired_sealing_keys`"
+    )]
+    OtherSealingKey(String),
 }
 
 impl From<Refusal> for BuildError {
@@ -128,9 +143,11 @@ impl Shared {
         let directory = &config.state.directory;
         let store = crate::store::open(&config.state).await?;
         let standing = Standing::read(store.as_ref()).await?;
-        let govern = Govern::default();
+        let within = config.state.redis.as_ref().and_then(|redis| redis.limits_within);
+        let govern = within.map_or_else(Govern::default, |within| Govern::on(&store, within));
         spending::restore(store.as_ref(), &govern).await?;
         let sealer = Arc::new(Sealer::open(&config.state, Arc::clone(&store)).await?);
+        same_keys(config, &store, &sealer).await?;
         let voucher =
             Voucher::open(&config.vouch, Arc::clone(&store), Arc::clone(&sealer), SystemTime::now()).await?;
         let metrics = Metrics::new()?;
@@ -165,6 +182,7 @@ impl Shared {
     #[must_use]
     pub fn rendered_metrics(&self) -> String {
         self.metrics.spending().waits(self.govern.unsaved().len());
+        self.metrics.limits_are_shared(self.govern.is_together().unwrap_or(false));
         self.metrics.render(&self.record, &self.tally)
     }
 

@@ -124,15 +124,15 @@ async fn counters_that_are_full_again_are_forgotten() {
     assert!(admit(&govern, &busy, "umbrella", "ana").await.is_err());
 }
 
-#[test]
-fn a_tenant_has_so_many_standing_streams_and_gets_them_back() {
+#[tokio::test]
+async fn a_tenant_has_so_many_standing_streams_and_gets_them_back() {
     let (govern, quotas) = (Govern::default(), Quotas::default());
-    let open = |tenant: &str| govern.admit_stream(&permit(tenant, "ana"), &quotas, 1);
-    let first = open("acme").unwrap();
-    assert!(matches!(open("acme"), Err(Refusal::Overloaded(_))));
-    drop(open("umbrella").unwrap());
+    let open = async |tenant: &str| govern.admit_stream(&permit(tenant, "ana"), &quotas, 1).await;
+    let first = open("acme").await.unwrap();
+    assert!(matches!(open("acme").await, Err(Refusal::Overloaded(_))));
+    drop(open("umbrella").await.unwrap());
     drop(first);
-    drop(open("acme").unwrap());
+    drop(open("acme").await.unwrap());
 }
 
 #[tokio::test]

@@ -55,6 +55,7 @@ pub struct Metrics {
     held: [IntGauge; 3],
     audit_waiting: IntGauge,
     audit_lines: IntCounter,
+    limits_shared: IntGauge,
     audit_up: IntGauge,
     series: DashMap<Key, Arc<Series>>,
 }
@@ -213,6 +214,8 @@ impl Metrics {
             ],
             audit_waiting: make.gauge("audit_lines_waiting", "Audit lines that wait for the disk")?,
             audit_lines: make.counter("audit_lines_total", "Audit lines written")?,
+            limits_shared: make
+                .gauge("limits_shared", "1: rates and slots are counted with other gates; 0: on this gate alone")?,
             audit_up: make.gauge("audit_up", "1: calls can be recorded; 0: calls are refused")?,
             series: DashMap::new(),
             registry: make.0,
@@ -266,6 +269,11 @@ impl Metrics {
     #[must_use]
     pub fn bridged(&self) -> BridgedMetrics {
         self.bridged.clone()
+    }
+
+    /// Whether rates and slots are counted with other gates.
+    pub fn limits_are_shared(&self, shared: bool) {
+        self.limits_shared.set(i64::from(shared));
     }
 
     /// Those of what calls cost.

@@ -11,7 +11,7 @@ use crate::catalogue::Tool;
 use crate::config::{Config, Static};
 use crate::credential::Vault;
 use crate::credential::seal::Sealer;
-use crate::gateway::{Gate, Gateway, Survey};
+use crate::gateway::{Gate, Gateway, Survey, same_keys};
 use crate::identify::Records;
 use crate::identify::url::{NewUrl as Wanted, ScopedUrls, UrlProblem, UrlRecord};
 use crate::name::{AgentId, BadName, ServerName, TenantId, UrlId, UserId};
@@ -35,6 +35,7 @@ impl Desk {
         let store = store::open(&config.state).await.map_err(|error| error.to_string())?;
         let sealer =
             Sealer::open(&config.state, Arc::clone(&store)).await.map_err(|error| error.to_string())?;
+        same_keys(&config, &store, &sealer).await.map_err(|error| error.to_string())?;
         let sealer = Arc::new(sealer);
         let vault = Vault::new(&config, Arc::clone(&store), Arc::clone(&sealer));
         let vault =

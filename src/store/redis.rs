@@ -12,6 +12,7 @@
 mod cache;
 mod layout;
 mod link;
+mod meter;
 mod primary;
 
 use std::collections::HashMap;
@@ -26,9 +27,11 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use crate::config::Redis;
+use crate::store::meter::Meter;
 use crate::store::redis::cache::{Keeps, Kept, Ticket};
 use crate::store::redis::layout::{Entry, Layout, SCHEMA};
 use crate::store::redis::link::{Link, Unlinked, is_elsewhere};
+use crate::store::redis::meter::Scripts;
 use crate::store::{Store, StoreError, Stored, Table};
 
 /// For a look-up, in which a call waits.
@@ -50,6 +53,7 @@ const CHUNK: usize = 500;
 pub struct RedisStore {
     config: Arc<Redis>,
     layout: Arc<Layout>,
+    meter: Scripts,
     state: watch::Receiver<State>,
     keeper: AbortHandle,
 }
@@ -81,7 +85,8 @@ impl RedisStore {
         };
         let (told, state) = watch::channel(State::Up(Arc::clone(&link)));
         let keeper = tokio::spawn(keep(Arc::clone(&config), Arc::clone(&layout), link, told)).abort_handle();
-        let store = Self { config, layout, state, keeper };
+        let meter = Scripts::new(&config.prefix);
+        let store = Self { config, layout, meter, state, keeper };
         store.check_schema().await?;
         Ok(store)
     }
@@ -344,6 +349,10 @@ impl Store for RedisStore {
 
     fn is_shared(&self) -> bool {
         true
+    }
+
+    fn meter(&self) -> Option<&dyn Meter> {
+        Some(self)
     }
 
     fn health(&self) -> Result<(), StoreError> {

@@ -26,6 +26,7 @@ pub fn config(topology: Topology) -> Config {
         database: 0,
         prefix: "test".to_owned(),
         replicas: 0,
+        limits_within: None,
     }
 }
 

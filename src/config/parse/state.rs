@@ -7,7 +7,7 @@ use super::super::problem::At;
 use super::super::raw::{RawSealingKey, RawState};
 use super::super::report::Report;
 use super::super::{Redis, SealingKey, State, TransitKey};
-use super::{secrets, servers, unused};
+use super::{positive, secrets, servers, unused};
 use crate::secret::Secret;
 
 pub(super) fn state(mut raw: RawState, report: &mut Report<'_>) -> State {
@@ -62,7 +62,7 @@ fn sealing_key(raw: RawSealingKey, at: &At, report: &mut Report<'_>) -> SealingK
 
 fn redis(raw: RawState, at: &At, report: &mut Report<'_>) -> Option<Redis> {
     let Some(StoreAt(url)) = raw.url else {
-        for key in ["user", "password", "tls", "prefix", "replicas"] {
+        for key in ["user", "password", "tls", "prefix", "replicas", "shared_limits", "limits_within"] {
             if report.is_written(&at.key(key)) && !report.is_broken("state") {
                 unused(report, &at.key(key), "there is no `url`, and the embedded store is a file");
             }
@@ -84,6 +84,10 @@ fn redis(raw: RawState, at: &At, report: &mut Report<'_>) -> Option<Redis> {
     if !url.has_tls && report.is_written(&at.key("tls")) {
         unused(report, &at.key("tls"), "the URL's scheme is one without TLS");
     }
+    positive(report, &at.key("limits_within"), raw.limits_within.0);
+    if !raw.shared_limits && report.is_written(&at.key("limits_within")) {
+        unused(report, &at.key("limits_within"), "`shared_limits` is false");
+    }
     let tls = servers::tls(&raw.tls, &at.key("tls"), report);
     let password = raw.password.map(|password| password.0);
     Some(Redis {
@@ -95,5 +99,6 @@ fn redis(raw: RawState, at: &At, report: &mut Report<'_>) -> Option<Redis> {
         database: url.database,
         prefix: raw.prefix,
         replicas: raw.replicas,
+        limits_within: raw.shared_limits.then_some(raw.limits_within.0),
     })
 }

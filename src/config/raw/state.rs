@@ -1,9 +1,11 @@
 //! Where state is kept.
 
+use std::time::Duration;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::super::leaf::{FilePath, HttpUrl, StoreAt, Word};
+use super::super::leaf::{FilePath, HttpUrl, Span, StoreAt, Word};
 use super::{RawAwsKey, RawGoogleKey, RawInline, RawServerTls};
 
 /// Where state is kept.
@@ -32,6 +34,10 @@ pub(crate) struct RawState {
     /// How many replicas must have a write before it counts, so that a fail-over loses nothing.
     #[schemars(range(max = 16))]
     pub(crate) replicas: u32,
+    /// Whether rates and slots are those of all gates together, and not of each.
+    pub(crate) shared_limits: bool,
+    /// How long a call waits for that; then it goes on within the limits of its own gate.
+    pub(crate) limits_within: Span,
 }
 
 impl Default for RawState {
@@ -46,6 +52,8 @@ impl Default for RawState {
             tls: RawServerTls::default(),
             prefix: "portcullis".to_owned(),
             replicas: 0,
+            shared_limits: true,
+            limits_within: Span(Duration::from_millis(50)),
         }
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::{Redis, SealingKey, State};
-use super::{merged, secrets, some, tls};
+use super::{merged, secrets, some, span, tls};
 
 pub(super) fn state(it: &State) -> Value {
     let own = json!({
@@ -25,6 +25,8 @@ fn redis(it: &Redis) -> Value {
         "tls": it.tls.as_ref().map(tls),
         "prefix": it.prefix,
         "replicas": it.replicas,
+        "shared_limits": it.limits_within.is_some(),
+        "limits_within": it.limits_within.map(span),
     })
 }
 

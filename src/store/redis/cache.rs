@@ -84,7 +84,8 @@ impl Keeps {
             | Table::Consents
             | Table::Webhooks
             | Table::Idempotency
-            | Table::Uses => Self::Nothing,
+            | Table::Uses
+            | Table::Gates => Self::Nothing,
         }
     }
 }

@@ -7,6 +7,8 @@
 //! | `{prefix}:v:<table>` | a sorted set of those that vanish, by when |
 //! | `{prefix}:version` | the last version that was given |
 //! | `{prefix}:schema` | the number of this layout |
+//! | `{prefix}:r:<whose>` | when a rate is whole again, in µs since 1970 |
+//! | `{prefix}:p:<tenant><server>` | a sorted set of those who have an account's places, by when they end in ms since 1970 |
 //!
 //! # Why one slot
 //! The braces put everything into one slot of a cluster, so that a script is atomic over all of it. State is small: a cluster
