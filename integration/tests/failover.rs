@@ -33,6 +33,8 @@ async fn a_primary_that_dies_during_calls_and_a_refresh_takes_nothing_with_it_an
     let begun = std.gate.house().json(&["account", "connect", "a", "up"]);
     let back = provider.consents(begun["url"].as_str().expect("a URL")).await;
     assert_eq!(comes_back(&std.gate.url, &back).await.0, 200);
+    let (_, path) = std.gate.create_url(&json!({"tenant": "a", "server": "up", "roles": ["reader"]})).await;
+    // What the provider has granted is on its way to the gate when the primary dies.
     provider.set(json!({"hold_answers": true})).await;
     let (alice, stop, good) = (std.alice(), Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let traffic = {
@@ -47,8 +49,6 @@ async fn a_primary_that_dies_during_calls_and_a_refresh_takes_nothing_with_it_an
     };
     until("a refresh under way", async || (provider.waiting().await == 1).then_some(())).await;
     let first = token(&std);
-    // Acknowledged just before the primary dies.
-    let (_, path) = std.gate.create_url(&json!({"tenant": "a", "server": "up", "roles": ["reader"]})).await;
     primary.kill();
     provider.release().await;
     let before = good.load(Ordering::SeqCst);

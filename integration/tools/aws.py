@@ -19,17 +19,11 @@ def client(name):
 
 if what == "create-key":
     print(client("kms").create_key()["KeyMetadata"]["Arn"])
-elif what == "disable-key":
-    client("kms").disable_key(KeyId=words[0])
-elif what == "enable-key":
-    client("kms").enable_key(KeyId=words[0])
 elif what == "put-secret":
     secrets, (name, text) = client("secretsmanager"), words
     try:
         secrets.create_secret(Name=name, SecretString=text)
     except secrets.exceptions.ResourceExistsException:
         secrets.put_secret_value(SecretId=name, SecretString=text)
-elif what == "delete-secret":
-    client("secretsmanager").delete_secret(SecretId=words[0], ForceDeleteWithoutRecovery=True)
 else:
     sys.exit(f"unknown: {what}")
