@@ -58,6 +58,27 @@ use crate::secret::Secret;
 /// A gate key shorter than this could be guessed.
 const SHORTEST_GATE_KEY: usize = 32;
 
+/// What proofs of possession have to be like.
+fn proofs(
+    identity: &config::Identity,
+    public_url: &str,
+    clock: &Clock,
+    problems: &mut Vec<IdentityProblem>,
+) -> Proofs {
+    let proofs = Proofs::new(public_url, clock.clone());
+    if !identity.dpop_nonce {
+        return proofs;
+    }
+    proofs.demanding_nonces(&identity.gate_key).unwrap_or_else(|_| {
+        problems.push(IdentityProblem::new(
+            "identity.gate_key",
+            "no key can be derived of it",
+            "leave it out",
+        ));
+        Proofs::new(public_url, clock.clone())
+    })
+}
+
 /// Finds out who calls.
 #[derive(Debug)]
 pub struct Identify {
@@ -111,7 +132,7 @@ impl Identify {
                 .anonymous
                 .as_ref()
                 .map(|who| Arc::new(Caller::configured(who, Authentication::by(Proof::Anonymous)))),
-            proofs: Proofs::new(public_url, clock.clone()),
+            proofs: proofs(identity, public_url, &clock, &mut problems),
             strangers: Strangers::new(0, clock.clone()),
             challenges: challenges(identity, public_url),
             clock,

@@ -71,6 +71,12 @@ pub enum Refusal {
     /// A token came that is bound to a key, and its sender did not prove to hold that key (RFC 9449).
     #[error("the DPoP proof is not valid: {0}")]
     BadDpopProof(&'static str),
+    /// The proof has to carry a nonce of the gate's, and has none, or one that is too old (RFC 9449 section 9).
+    #[error("the DPoP proof needs the nonce that comes with this answer")]
+    UseDpopNonce {
+        /// The `DPoP-Nonce` header.
+        nonce: Arc<str>,
+    },
     /// Proofs cannot be checked now.
     #[error("credentials cannot be checked now")]
     IdentityUnavailable,
@@ -262,6 +268,7 @@ impl Refusal {
             Self::InsufficientScope { .. } => "insufficient_scope",
             Self::StepUp { .. } => "insufficient_user_authentication",
             Self::BadDpopProof(_) => "bad_dpop_proof",
+            Self::UseDpopNonce { .. } => "use_dpop_nonce",
             Self::UnsupportedMedia(_) => "unsupported_media",
             Self::NotJson(_) => "not_json",
             Self::Invalid(_) => "invalid_message",

@@ -6,10 +6,11 @@ use std::process::Command;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use reqwest::header::{COOKIE, HOST, LOCATION, SET_COOKIE};
+use reqwest::header::HOST;
 use reqwest::{Client, Url};
 use serde_json::{Value, json};
 
+use crate::browser::{Browser, redirected};
 use crate::process::Process;
 use crate::sdk::set_up;
 
@@ -103,24 +104,13 @@ impl Provider {
 
     /// A person opens `url`, signs in and agrees: the URL that they are sent back to.
     pub async fn consents(&self, url: &str) -> Url {
-        let mut cookies: BTreeMap<String, String> = BTreeMap::new();
+        let mut browser = Browser::new(self.client.clone());
         let mut next = Url::parse(url).expect("a URL");
         let mut form: Option<Vec<(&str, &str)>> = None;
         for _ in 0..20 {
-            let jar: Vec<String> = cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
-            let request = match &form {
-                Some(form) => self.client.post(next.clone()).form(form),
-                None => self.client.get(next.clone()),
-            };
-            let answer = request.header(COOKIE, jar.join("; ")).send().await.expect("the provider answers");
-            for cookie in answer.headers().get_all(SET_COOKIE) {
-                let pair = cookie.to_str().expect("text").split(';').next().unwrap_or_default();
-                let (name, value) = pair.split_once('=').expect("a cookie");
-                cookies.insert(name.to_owned(), value.to_owned());
-            }
-            form = None;
-            if let Some(location) = answer.headers().get(LOCATION) {
-                next = next.join(location.to_str().expect("text")).expect("a URL");
+            let answer = browser.opens(&next, form.take().as_deref()).await;
+            if let Some(location) = redirected(&answer, &next) {
+                next = location;
                 if !next.as_str().starts_with(&self.issuer) {
                     return next;
                 }

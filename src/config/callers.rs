@@ -1,6 +1,6 @@
 //! How callers prove who they are: the meaning of `identity`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +23,8 @@ pub struct Identity {
     pub anonymous: Option<Static>,
     /// Whether scoped URLs need a second factor unless they say otherwise.
     pub second_factor: bool,
+    /// Whether a DPoP proof must carry a nonce of the gate's (RFC 9449 section 9).
+    pub dpop_nonce: bool,
     /// The gate's own key: HMAC of scoped URL tokens, sealing of session ids.
     pub gate_key: Key,
     /// Its file.
@@ -92,6 +94,8 @@ pub enum KeySource {
 pub struct Claims {
     /// The tenant: an organisation, an agent, or a user, as the operator decides.
     pub tenant: Tenancy,
+    /// The tenants that a claim may name; `None`: any.
+    pub tenants: Option<BTreeSet<TenantId>>,
     /// The user.
     pub user: Option<String>,
     /// The agent.

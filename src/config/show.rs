@@ -130,6 +130,7 @@ fn identity(it: &Identity) -> Value {
     json!({
         "gate_key": {"file": it.gate_key_file},
         "second_factor": it.second_factor,
+        "dpop_nonce": it.dpop_nonce,
         "jwt": some(it.issuers.iter().map(issuer).collect()),
         "api_keys": some(it.api_keys.iter().map(api_key).collect()),
         "certificates": rules,
@@ -156,6 +157,7 @@ fn issuer(it: &Issuer) -> Value {
         "audiences": it.audiences,
         "jwks": keys,
         "tenant": tenant,
+        "tenants": it.claims.tenants,
         "claims": {
             "user": it.claims.user,
             "agent": it.claims.agent,

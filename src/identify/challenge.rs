@@ -92,12 +92,8 @@ impl Challenges {
                 parts.extend(challenge.max_age.map(|age| quoted("max_age", &age.to_string())));
                 parts.extend(scope(&self.with(&challenge.scopes)));
             }
-            Refusal::BadDpopProof(why) => {
-                parts.push(quoted("error", "invalid_dpop_proof"));
-                parts.push(quoted("error_description", why));
-                parts.push(quoted("algs", &SIGNATURES.join(" ")));
-                return Some(format!("DPoP {}", parts.join(", ")));
-            }
+            Refusal::BadDpopProof(_) => return Some(dpop(parts, "invalid_dpop_proof", refusal)),
+            Refusal::UseDpopNonce { .. } => return Some(dpop(parts, "use_dpop_nonce", refusal)),
             other => return not_a_challenge(other),
         }
         Some(format!("Bearer {}", parts.join(", ")))
@@ -120,6 +116,14 @@ impl Challenges {
         }
         quoted("resource_metadata", &self.metadata_url(resource))
     }
+}
+
+/// The challenge of the other scheme (RFC 9449 section 7.1).
+fn dpop(mut parts: Vec<String>, error: &str, why: &Refusal) -> String {
+    parts.push(quoted("error", error));
+    parts.push(quoted("error_description", &why.to_string()));
+    parts.push(quoted("algs", &SIGNATURES.join(" ")));
+    format!("DPoP {}", parts.join(", "))
 }
 
 /// Every other refusal is no matter of credentials.

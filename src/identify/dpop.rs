@@ -2,7 +2,10 @@
 //!
 //! # Why each proof counts once
 //! A proof that was overheard would otherwise serve whoever sends it again within its minute. What was seen is kept here for
-//! as long as the proof could pass; another gate does not know of it, and a proof names one URL and one token.
+//! as long as the proof could pass; another gate does not know of it, and a proof names one URL and one token. With a nonce of
+//! the gate's in it (`nonce`), a proof can't be made beforehand for later.
+
+mod nonce;
 
 use std::time::Duration;
 
@@ -16,9 +19,12 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::identify::clock::Clock;
+use crate::identify::dpop::nonce::Nonces;
 use crate::identify::jwt::{SIGNATURES, verifying};
 use crate::identify::proof::BadProof;
 use crate::inbound::{Door, Form, Head, Target};
+use crate::refusal::Refusal;
+use crate::secret::Key;
 
 /// How old a proof may be, and by how much its clock may be ahead (RFC 9449 section 11.1).
 const WINDOW: Duration = Duration::from_secs(60);
@@ -33,13 +39,23 @@ const PRIVATE: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 #[derive(Debug)]
 pub(in crate::identify) struct Proofs {
     public_url: String,
+    nonces: Option<Nonces>,
     seen: DashMap<[u8; 32], Duration>,
     clock: Clock,
 }
 
 impl Proofs {
     pub(in crate::identify) fn new(public_url: &str, clock: Clock) -> Self {
-        Self { public_url: public_url.trim_end_matches('/').to_owned(), seen: DashMap::new(), clock }
+        let public_url = public_url.trim_end_matches('/').to_owned();
+        Self { public_url, nonces: None, seen: DashMap::new(), clock }
+    }
+
+    /// The same, where each proof has to carry a nonce that a gate with this key has made of late.
+    ///
+    /// # Errors
+    /// [`Refusal::Internal`] where the key cannot be used.
+    pub(in crate::identify) fn demanding_nonces(self, gate_key: &Key) -> Result<Self, Refusal> {
+        Ok(Self { nonces: Some(Nonces::new(gate_key, self.clock.clone())?), ..self })
     }
 
     /// Checks that the request carries a proof of the key with this thumbprint (RFC 7638), made for this request and this
@@ -74,6 +90,9 @@ impl Proofs {
         let age = age.map(|made| self.clock.now().as_duration().as_secs_f64() - made);
         if !age.is_some_and(|age| age.abs() <= WINDOW.as_secs_f64()) {
             return Err(BadProof::Dpop("its `iat` is not of this minute"));
+        }
+        if let Some(nonces) = &self.nonces {
+            nonces.check(claim("nonce"))?;
         }
         let id = claim("jti").filter(|id| !id.is_empty()).ok_or(BadProof::Dpop("it has no `jti`"))?;
         self.first(Sha256::new_with_prefix(key).chain_update(id).finalize().into())

@@ -36,10 +36,12 @@ pub(in crate::identify) enum BadProof {
     Expired,
     NotYet,
     Claim,
+    Tenant,
     Bound,
     Unbound,
     Inactive,
     Dpop(&'static str),
+    Nonce(Arc<str>),
     Crowded,
     Scope(Vec<Arc<str>>),
     UnknownApiKey,
@@ -67,10 +69,12 @@ impl BadProof {
             Self::Expired => "the token has expired",
             Self::NotYet => "the token is not valid yet",
             Self::Claim => "a claim of the token is missing or of the wrong type",
+            Self::Tenant => "the token's issuer does not speak for the tenant",
             Self::Bound => "the token is bound to a key that was not proved",
             Self::Unbound => "the token is bound to no key, and this gate takes only tokens that are",
             Self::Inactive => "the token is not active",
             Self::Dpop(why) => why,
+            Self::Nonce(_) => "the DPoP proof has no nonce of this gate",
             Self::Crowded => "too many proofs are checked at once",
             Self::Scope(_) => "the token's scope is too small",
             Self::UnknownApiKey => "the API key is not known",
@@ -96,6 +100,7 @@ impl From<BadProof> for Refusal {
             BadProof::Scope(scopes) => Self::InsufficientScope { scopes },
             BadProof::NoKeys | BadProof::NoStore | BadProof::Crowded => Self::IdentityUnavailable,
             BadProof::Dpop(why) => Self::BadDpopProof(why),
+            BadProof::Nonce(nonce) => Self::UseDpopNonce { nonce },
             BadProof::Several
             | BadProof::NotBearer
             | BadProof::Malformed
@@ -109,6 +114,7 @@ impl From<BadProof> for Refusal {
             | BadProof::Expired
             | BadProof::NotYet
             | BadProof::Claim
+            | BadProof::Tenant
             | BadProof::Bound
             | BadProof::Unbound
             | BadProof::Inactive

@@ -70,6 +70,7 @@ fn row_of(refusal: &Refusal, era: Era) -> Row {
         Refusal::NotAuthenticated => row(401, -31401, false, WithoutId),
         Refusal::BadCredential(_) => row(401, -31401, false, WithoutId),
         Refusal::BadDpopProof(_) | Refusal::StepUp { .. } => row(401, -31401, false, WithoutId),
+        Refusal::UseDpopNonce { .. } => row(401, -31401, true, WithoutId),
         Refusal::IdentityUnavailable => row(503, -31503, true, WithoutId),
         Refusal::InsufficientScope { .. } => row(403, -31403, false, WithoutId),
         Refusal::UnsupportedMedia(_) => row(415, -32600, false, WithoutId),
@@ -289,6 +290,11 @@ fn to_bytes(document: &impl Serialize) -> Bytes {
 pub(in crate::respond) fn headers<S>(refusal: &Refusal, mut answer: Answer<S>) -> Answer<S> {
     if let Refusal::MethodNotAllowed { allow } = refusal {
         answer = answer.with(ALLOW, HeaderValue::from_static(allow));
+    }
+    if let Refusal::UseDpopNonce { nonce } = refusal
+        && let Ok(nonce) = HeaderValue::from_str(nonce)
+    {
+        answer = answer.with(HeaderName::from_static("dpop-nonce"), nonce);
     }
     if let Some(wait) = refusal.retry_after() {
         answer = answer.with(RETRY_AFTER, seconds(wait).into());

@@ -42,6 +42,7 @@ pub(super) fn identity(
         api_keys: api_keys(raw.api_keys.unwrap_or_default(), report),
         certificates: raw.certificates.map(|rules| certificates(rules, &at.key("certificates"), report)),
         second_factor: raw.second_factor,
+        dpop_nonce: raw.dpop_nonce,
         gate_key: gate_key?,
         gate_key_file,
     })
@@ -82,8 +83,13 @@ fn anonymous(who: RawWho, listeners: &[RawListener], report: &mut Report<'_>) ->
 pub(super) fn issuers(raw: Vec<RawIssuer>, at: &At, report: &mut Report<'_>) -> Vec<Issuer> {
     let mut seen = BTreeSet::new();
     let mut issuers = Vec::new();
+    let several = raw.len() > 1;
     for (index, raw) in raw.into_iter().enumerate() {
         let at = at.item(index);
+        if several && raw.tenants.is_none() && matches!(raw.tenant, RawTenancy::Claim(_)) {
+            let what = "is not the only issuer, and its tokens may name any tenant";
+            report.warn(&at.key("tenant"), what, "list the tenants that it may name as its `tenants`");
+        }
         if !seen.insert(raw.issuer.0.text.clone()) {
             let what = format!("`{}` is listed twice", raw.issuer.0.text);
             report.error(&at.key("issuer"), what, "put its audiences into one entry");
@@ -100,6 +106,9 @@ fn issuer(raw: RawIssuer, at: &At, report: &mut Report<'_>) -> Option<Issuer> {
     if raw.jwks.url.is_none() && raw.jwks.file.is_none() {
         secure(&raw.issuer.0, &at.key("issuer"), report);
     }
+    if raw.tenants.is_some() && matches!(raw.tenant, RawTenancy::Fixed(_)) {
+        unused(report, &at.key("tenants"), "its tenant is fixed");
+    }
     let introspection = raw.introspection.map(|raw| introspection(raw, &at.key("introspection"), report));
     Some(Issuer {
         issuer: raw.issuer.0.text,
@@ -110,6 +119,7 @@ fn issuer(raw: RawIssuer, at: &At, report: &mut Report<'_>) -> Option<Issuer> {
                 RawTenancy::Claim(claim) => Tenancy::Claim(claim.0),
                 RawTenancy::Fixed(tenant) => Tenancy::Fixed(tenant.0),
             },
+            tenants: raw.tenants.map(|names| names.into_iter().map(|name| name.0).collect()),
             user: Some(raw.claims.user.0),
             agent: Some(raw.claims.agent.0),
             roles: Some(raw.claims.roles.0),

@@ -19,6 +19,8 @@ pub(crate) struct RawIdentity {
     pub(crate) gate_key: Option<RawKeyFile>,
     /// Whether a scoped URL needs a JWT or an API key as well.
     pub(crate) second_factor: bool,
+    /// Whether a DPoP proof must carry a nonce that the gate has chosen (RFC 9449 section 9).
+    pub(crate) dpop_nonce: bool,
     /// Issuers of JWT access tokens.
     #[schemars(length(min = 1))]
     pub(crate) jwt: Option<Vec<RawIssuer>>,
@@ -54,6 +56,10 @@ pub(crate) struct RawIssuer {
     pub(crate) jwks: RawJwks,
     /// The tenant of a token.
     pub(crate) tenant: RawTenancy,
+    /// The tenants that its claim may name. Left out: any.
+    #[serde(default)]
+    #[schemars(length(min = 1))]
+    pub(crate) tenants: Option<Vec<Tenant>>,
     /// Which claims mean what.
     #[serde(default)]
     pub(crate) claims: RawClaims,

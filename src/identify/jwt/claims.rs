@@ -161,6 +161,9 @@ fn caller(claims: &Value, issuer: &Issuer, authentication: Authentication) -> Re
             TenantId::parse(name).map_err(|_| BadProof::Claim)?
         }
     };
+    if map.tenants.as_ref().is_some_and(|own| !own.contains(&tenant)) {
+        return Err(BadProof::Tenant);
+    }
     let user = text(at(&map.user))?.map(UserId::parse).transpose();
     let agent = text(at(&map.agent))?.map(AgentId::parse).transpose();
     let attribute = |(name, pointer): (&String, &String)| {

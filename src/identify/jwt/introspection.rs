@@ -49,8 +49,14 @@ impl Introspector {
         let secret = Zeroizing::new(tokio::fs::read_to_string(file).await?);
         let form = [("token", token), ("token_type_hint", "access_token")];
         let request = self.client.post(&self.endpoint.url).header("accept", "application/json");
-        let request = request.basic_auth(&self.endpoint.client_id, Some(secret.trim())).form(&form);
+        let (id, secret) = (encoded(&self.endpoint.client_id), encoded(secret.trim()));
+        let request = request.basic_auth(id.as_str(), Some(secret.as_str())).form(&form);
         let body = small_body(request.send().await.map_err(reqwest::Error::without_url)?).await?;
         serde_json::from_slice(&body).map_err(|_| NoDocument::NotJson)
     }
+}
+
+/// As RFC 6749 section 2.3.1 wants it before Basic.
+fn encoded(text: &str) -> Zeroizing<String> {
+    Zeroizing::new(form_urlencoded::byte_serialize(text.as_bytes()).collect())
 }

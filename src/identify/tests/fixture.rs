@@ -77,6 +77,7 @@ pub(in crate::identify) fn records(store: &Arc<Memory>) -> Records {
 pub(in crate::identify) fn identity(keys: KeySource) -> Identity {
     let claims = Claims {
         tenant: Tenancy::Claim("/tid".into()),
+        tenants: None,
         user: Some("/sub".into()),
         agent: Some("/client_id".into()),
         roles: Some("/roles".into()),
@@ -104,6 +105,7 @@ pub(in crate::identify) fn no_identity() -> Identity {
         certificates: None,
         anonymous: None,
         second_factor: false,
+        dpop_nonce: false,
         gate_key: Key::new(vec![7; 32]),
         gate_key_file: std::path::PathBuf::new(),
     }
