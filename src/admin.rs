@@ -32,6 +32,7 @@ mod keys;
 mod local;
 mod openapi;
 mod policy;
+mod revocations;
 mod routes;
 mod secrets;
 mod tenants;

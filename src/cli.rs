@@ -24,6 +24,7 @@ mod config;
 mod demo;
 mod key;
 mod policy;
+mod revocation;
 mod run;
 mod state;
 mod tenant;
@@ -183,6 +184,9 @@ enum Command {
     /// API keys
     #[command(subcommand)]
     Key(key::KeyCommand),
+    /// Tokens that are refused before they end
+    #[command(subcommand)]
+    Revocation(revocation::RevocationCommand),
     /// Scoped URLs
     #[command(subcommand)]
     Url(url::UrlCommand),
@@ -246,6 +250,7 @@ fn dispatch(command: Command, console: &mut Console<'_>) -> Result<Exit, Failure
         Command::Config(command) => command.run(console),
         Command::Tenant(command) => command.run(console),
         Command::Key(command) => command.run(console),
+        Command::Revocation(command) => command.run(console),
         Command::Url(command) => command.run(console),
         Command::Account(command) => command.run(console),
         Command::State(command) => command.run(console),

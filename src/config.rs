@@ -35,8 +35,8 @@ mod upstream;
 mod yaml;
 
 pub use callers::{
-    ApiKey, CertificateRule, Certificates, Claims, Identity, Introspection, Issuer, KeySource, Static,
-    Tenancy,
+    ApiKey, CertificateRule, Certificates, Claims, Directory, Identity, Introspection, Issuer, KeySource,
+    Static, Tenancy,
 };
 pub use candidate::{Canary, Candidate, Percent};
 pub use credential::{

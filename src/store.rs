@@ -71,11 +71,13 @@ pub enum Table {
     Uses,
     /// What the gates on one store have in common.
     Gates,
+    /// Tokens that are refused before they end, by tenant. Entries vanish.
+    Revocations,
 }
 
 impl Table {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Urls,
         Self::Credentials,
         Self::DataKeys,
@@ -92,6 +94,7 @@ impl Table {
         Self::Idempotency,
         Self::Uses,
         Self::Gates,
+        Self::Revocations,
     ];
 
     /// Its name, in every engine and in an export.
@@ -114,6 +117,7 @@ impl Table {
             Self::Idempotency => "idempotency",
             Self::Uses => "uses",
             Self::Gates => "gates",
+            Self::Revocations => "revocations",
         }
     }
 

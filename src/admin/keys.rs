@@ -15,11 +15,11 @@ use crate::identify::Principal;
 use crate::name::TenantId;
 use crate::tenancy::office::KeyBody;
 
-/// Whose keys are meant.
+/// Whose things are meant.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Whose {
-    tenant: Option<String>,
+    pub(super) tenant: Option<String>,
 }
 
 pub(super) async fn create(

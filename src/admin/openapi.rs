@@ -14,7 +14,7 @@ use crate::admin::routes::Operation;
 use crate::admin::urls::NewUrl;
 use crate::admin::who::Needs;
 use crate::config::account_schema;
-use crate::tenancy::office::{KeyBody, TenantBody, TenantPatch};
+use crate::tenancy::office::{KeyBody, RevocationBody, TenantBody, TenantPatch};
 
 /// The schema of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,6 +146,11 @@ fn schemas() -> Map<String, Value> {
     add(&mut schemas, "TenantPatch", of::<TenantPatch>());
     add(&mut schemas, "NewKey", of::<KeyBody>());
     add(&mut schemas, "NewUrl", of::<NewUrl>());
+    let mut revocation = of::<RevocationBody>();
+    add(&mut schemas, "NewRevocation", revocation.clone());
+    let id = text("Its public id: the same for the same issuer and value");
+    with(&mut revocation, &[("id", id), ("created_at", text("When it was made (RFC 3339)"))]);
+    add(&mut schemas, "Revocation", revocation);
     let mut account = account_schema().clone();
     let secret = text("The secret, sealed at once and never shown");
     with(&mut account, &[("secret", secret.clone())]);

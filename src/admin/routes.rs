@@ -10,7 +10,8 @@ use serde_json::Value;
 use crate::admin::openapi::{ANY, Schema};
 use crate::admin::who::{Needs, operator};
 use crate::admin::{
-    AdminState, Tenancy, accounts, catalogue, connect, explain, keys, policy, secrets, tenants, urls, vault,
+    AdminState, Tenancy, accounts, catalogue, connect, explain, keys, policy, revocations, secrets, tenants,
+    urls, vault,
 };
 
 /// One path and method.
@@ -188,6 +189,29 @@ where
             "/v1/keys/{id}",
             ("revokeKey", "Take an API key back at once"),
             delete(keys::revoke),
+        )
+        .query(&[TENANT]),
+        of(
+            Method::GET,
+            "/v1/revocations",
+            ("listRevocations", "Tokens that are refused in a tenant before they end"),
+            get(revocations::list),
+        )
+        .query(LIST)
+        .gives(200, Schema::Page("revocations", "Revocation")),
+        of(
+            Method::POST,
+            "/v1/revocations",
+            ("createRevocation", "Refuse an issuer's tokens from now on, by id, subject, client or session"),
+            post(revocations::create),
+        )
+        .takes(Schema::Named("NewRevocation"))
+        .gives(201, Schema::Named("Revocation")),
+        of(
+            Method::DELETE,
+            "/v1/revocations/{id}",
+            ("deleteRevocation", "Take a revocation back"),
+            delete(revocations::remove),
         )
         .query(&[TENANT]),
     ]

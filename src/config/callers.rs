@@ -17,6 +17,8 @@ pub struct Identity {
     pub issuers: Vec<Issuer>,
     /// API keys by their SHA-256.
     pub api_keys: Vec<ApiKey>,
+    /// What the operator's directories say of callers.
+    pub directories: Vec<Directory>,
     /// How client certificates are mapped; `None`: they prove nothing.
     pub certificates: Option<Certificates>,
     /// The caller that a request without any proof is; only where every listener is loopback.
@@ -115,6 +117,23 @@ pub enum Tenancy {
     Claim(String),
     /// Always the same.
     Fixed(TenantId),
+}
+
+/// A file of users and groups as SCIM has them (RFC 7643).
+#[derive(Debug, Clone)]
+pub struct Directory {
+    /// The file, read again when it changes.
+    pub file: PathBuf,
+    /// Whose callers it is about; `None`: every tenant's.
+    pub tenant: Option<TenantId>,
+    /// The member of a user that is a caller's user: a JSON Pointer.
+    pub user: String,
+    /// Attributes by their name in policy: JSON Pointers into a user.
+    pub attributes: BTreeMap<String, String>,
+    /// The roles of a group's members, by its `displayName`.
+    pub roles: BTreeMap<String, Vec<Arc<str>>>,
+    /// Whether a user who is not in it is refused.
+    pub refuse_unknown: bool,
 }
 
 /// An API key. Only its hash is configured.

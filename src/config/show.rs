@@ -9,9 +9,9 @@ use serde_json::{Map, Value, json};
 
 use super::leaf::Size;
 use super::{
-    Account, Admin, ApiKey, Candidate, CertificateRule, Config, Fsync, Identity, Issuer, KeySource, Limits,
-    Listen, Listener, ListenerTls, Pinning, Rate, Rates, SecretService, Server, Signature, Static, Tenancy,
-    UpstreamTls,
+    Account, Admin, ApiKey, Candidate, CertificateRule, Config, Directory, Fsync, Identity, Issuer,
+    KeySource, Limits, Listen, Listener, ListenerTls, Pinning, Rate, Rates, SecretService, Server, Signature,
+    Static, Tenancy, UpstreamTls,
 };
 
 mod credential;
@@ -133,6 +133,7 @@ fn identity(it: &Identity) -> Value {
         "dpop_nonce": it.dpop_nonce,
         "jwt": some(it.issuers.iter().map(issuer).collect()),
         "api_keys": some(it.api_keys.iter().map(api_key).collect()),
+        "directories": some(it.directories.iter().map(directory).collect()),
         "certificates": rules,
         "anonymous": it.anonymous.as_ref().map(who),
     })
@@ -174,6 +175,17 @@ fn issuer(it: &Issuer) -> Value {
             "client_secret": it.client_secret,
         })),
         "sender_constrained": it.sender_constrained,
+    })
+}
+
+fn directory(it: &Directory) -> Value {
+    json!({
+        "file": it.file,
+        "tenant": it.tenant,
+        "user": it.user,
+        "attributes": it.attributes,
+        "roles": it.roles,
+        "refuse_unknown": it.refuse_unknown,
     })
 }
 

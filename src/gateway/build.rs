@@ -24,7 +24,7 @@ use crate::identify::problem::IdentityProblem;
 use crate::identify::session::Sessions;
 use crate::identify::state::States;
 use crate::identify::url::ScopedUrls;
-use crate::identify::{Identify, Records, Uses};
+use crate::identify::{Identify, Records, Revocations, Uses};
 use crate::name::{Revision, ServerName, TenantId};
 use crate::record::metrics::{Held, Lasting, Metrics};
 use crate::record::trace::Sampler;
@@ -53,6 +53,7 @@ pub struct Shared {
     pub(in crate::gateway) standing: Kept,
     pub(in crate::gateway) sampler: Sampler,
     pub(in crate::gateway) uses: Arc<Uses>,
+    pub(in crate::gateway) revocations: Arc<Revocations>,
 }
 
 /// From where a generation has its policies.
@@ -145,6 +146,7 @@ impl Shared {
         let standing = Standing::read(store.as_ref()).await?;
         let within = config.state.redis.as_ref().and_then(|redis| redis.limits_within);
         let govern = within.map_or_else(Govern::default, |within| Govern::on(&store, within));
+        let revocations = Revocations::open(Arc::clone(&store)).await?;
         spending::restore(store.as_ref(), &govern).await?;
         let sealer = Arc::new(Sealer::open(&config.state, Arc::clone(&store)).await?);
         same_keys(config, &store, &sealer).await?;
@@ -169,6 +171,7 @@ impl Shared {
             standing: Kept::new(standing),
             sampler: Sampler::new(&config.telemetry),
             uses: Arc::default(),
+            revocations,
         }))
     }
 
@@ -270,7 +273,8 @@ impl Gateway {
                 keep(home.and_then(|home| serving(home, &config, &shared)), &mut wrong)
             }
         };
-        let records = Records::new(&config, &shared.store, Arc::clone(&shared.uses));
+        let (uses, revocations) = (Arc::clone(&shared.uses), Arc::clone(&shared.revocations));
+        let records = Records::new(&config, &shared.store, uses, revocations);
         let identity = keep(identity(&config, &records, &shared), &mut wrong);
         let vault = Vault::new(&config, Arc::clone(&shared.store), Arc::clone(&shared.sealer));
         let vault = keep(vault.map_err(all(BuildError::Account)), &mut wrong).map(Arc::new);

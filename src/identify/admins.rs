@@ -12,7 +12,7 @@ use crate::config;
 use crate::identify::Caller;
 use crate::identify::certificate::Rules;
 use crate::identify::clock::Clock;
-use crate::identify::jwt::{Bound, Tokens};
+use crate::identify::jwt::{Bearer, Bound, Tokens};
 use crate::identify::problem::IdentityProblem;
 use crate::identify::proof::{BadProof, Found};
 use crate::inbound::ClientCertificate;
@@ -88,7 +88,7 @@ impl Admins {
             }
             Some(given) => {
                 let found = self.tokens.find(given).await;
-                found.and_then(|found| held(found, certificate)).map_or_else(Found::Invalid, Found::Valid)
+                found.and_then(|bearer| held(bearer, certificate)).map_or_else(Found::Invalid, Found::Valid)
             }
             None => self.certificates.find(certificate),
         };
@@ -124,10 +124,8 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>, NotAdmin> {
 }
 
 /// Whose token it is, if whoever sends it may. One that is bound to a DPoP key is for the gate's agents.
-fn held(
-    (caller, bound): (Arc<Caller>, Bound),
-    certificate: Option<&ClientCertificate>,
-) -> Result<Arc<Caller>, BadProof> {
+fn held(bearer: Bearer, certificate: Option<&ClientCertificate>) -> Result<Arc<Caller>, BadProof> {
+    let Bearer { caller, bound, .. } = bearer;
     match bound {
         Bound::Free => Ok(caller),
         Bound::Certificate(digest) if certificate.is_some_and(|shown| shown.sha256 == digest) => Ok(caller),

@@ -14,10 +14,9 @@ use quick_cache::sync::Cache;
 use sha2::{Digest, Sha256};
 
 use crate::config::{self, Issuer, KeySource, Tenancy};
-use crate::identify::Caller;
 use crate::identify::clock::Clock;
-pub(in crate::identify) use crate::identify::jwt::claims::Bound;
-use crate::identify::jwt::claims::{Bearer, access_token, bearer};
+pub(in crate::identify) use crate::identify::jwt::claims::{Bearer, Bound};
+use crate::identify::jwt::claims::{access_token, bearer};
 use crate::identify::jwt::introspection::Introspector;
 pub(in crate::identify) use crate::identify::jwt::keys::verifying;
 use crate::identify::jwt::ring::{Held, KeyRing};
@@ -103,14 +102,14 @@ impl Tokens {
         Self { issuers: trusted, verified: Cache::new(REMEMBERED), clock }
     }
 
-    /// Whose token it is, and to whose key it is bound, which its sender has to prove.
-    pub(in crate::identify) async fn find(&self, text: &str) -> Result<(Arc<Caller>, Bound), BadProof> {
+    /// Whose token it is, and to whose key it is bound, which its sender has to prove. Whether it was revoked here is another
+    /// question.
+    pub(in crate::identify) async fn find(&self, text: &str) -> Result<Bearer, BadProof> {
         let digest: [u8; 32] = Sha256::digest(text).into();
-        let bearer = match self.remembered(&digest) {
-            Some(bearer) => bearer,
-            None => self.verify(text, digest).await?,
-        };
-        Ok((bearer.caller, bearer.bound))
+        match self.remembered(&digest) {
+            Some(bearer) => Ok(bearer),
+            None => self.verify(text, digest).await,
+        }
     }
 
     fn remembered(&self, digest: &[u8; 32]) -> Option<Bearer> {

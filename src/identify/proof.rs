@@ -50,6 +50,9 @@ pub(in crate::identify) enum BadProof {
     NoKeys,
     NoStore,
     NotServed,
+    Revoked,
+    Gone,
+    Guessing,
 }
 
 impl BadProof {
@@ -82,6 +85,9 @@ impl BadProof {
             Self::UnknownCertificate => "the client certificate stands for nobody here",
             Self::NoKeys => "the issuer's keys cannot be had now",
             Self::NotServed => "the tenant is not served at present",
+            Self::Revoked => "the token has been revoked",
+            Self::Gone => "the user is not active in the directory",
+            Self::Guessing => "this address came with too many API keys that are not there",
             Self::NoStore => "the credential cannot be looked up now",
         }
     }
@@ -99,6 +105,7 @@ impl From<BadProof> for Refusal {
         match bad {
             BadProof::Scope(scopes) => Self::InsufficientScope { scopes },
             BadProof::NoKeys | BadProof::NoStore | BadProof::Crowded => Self::IdentityUnavailable,
+            BadProof::Guessing => Self::Overloaded(text),
             BadProof::Dpop(why) => Self::BadDpopProof(why),
             BadProof::Nonce(nonce) => Self::UseDpopNonce { nonce },
             BadProof::Several
@@ -121,6 +128,8 @@ impl From<BadProof> for Refusal {
             | BadProof::UnknownApiKey
             | BadProof::ExpiredApiKey
             | BadProof::NotServed
+            | BadProof::Revoked
+            | BadProof::Gone
             | BadProof::UnknownCertificate => Self::BadCredential(text),
         }
     }

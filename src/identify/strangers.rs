@@ -1,4 +1,5 @@
-//! Addresses that ask for scoped URLs which are not there: each may do so a number of times per minute, and then waits.
+//! Addresses that ask for scoped URLs or API keys which are not there: each may do so a number of times per minute, and then
+//! waits.
 //!
 //! # Why at all
 //! Nobody guesses 256 bits. But each guess is a look-up in the store, which others wait for.

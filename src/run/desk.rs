@@ -12,8 +12,8 @@ use crate::config::{Config, Static};
 use crate::credential::Vault;
 use crate::credential::seal::Sealer;
 use crate::gateway::{Gate, Gateway, Survey, same_keys};
-use crate::identify::Records;
 use crate::identify::url::{NewUrl as Wanted, ScopedUrls, UrlProblem, UrlRecord};
+use crate::identify::{Records, Revocations};
 use crate::name::{AgentId, BadName, ServerName, TenantId, UrlId, UserId};
 use crate::store::{self, StoreError};
 use crate::tenancy::{Office, Problem};
@@ -43,7 +43,8 @@ impl Desk {
         let urls =
             ScopedUrls::new(Arc::clone(&store), &config.identity.gate_key, config.identity.second_factor);
         let urls = urls.map_err(|_| "the gate key cannot be used".to_owned())?;
-        let records = Records::new(&config, &store, Arc::default());
+        let revocations = Revocations::unread(Arc::clone(&store));
+        let records = Records::new(&config, &store, Arc::default(), revocations);
         let (config, vault, urls) = (Arc::new(config), Arc::new(vault), Arc::new(urls));
         Ok(Self::Store(Arc::new(Office { config, store, vault, sealer, urls, records })))
     }

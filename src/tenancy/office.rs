@@ -3,10 +3,12 @@
 
 mod accounts;
 mod keys;
+mod revocations;
 mod tenants;
 
 pub use accounts::AccountBody;
 pub use keys::{KeyBody, end};
+pub use revocations::RevocationBody;
 pub use tenants::{TenantBody, TenantPatch};
 
 use std::sync::Arc;

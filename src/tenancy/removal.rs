@@ -66,6 +66,7 @@ impl Office {
             }
         }
         self.remove_prefixed(Table::ApiKeys, &[b"t\0".as_slice(), &entry::prefix(name)].concat()).await?;
+        self.records.revocations.forget(name).await?;
         self.remove_accounts(name).await?;
         // Without its data key no copy of its secrets can be opened, in whatever backup it is.
         for table in [Table::DataKeys, Table::Credentials, Table::Grants, Table::Webhooks, Table::Uses] {

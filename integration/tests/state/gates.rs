@@ -81,6 +81,28 @@ async fn a_url_of_one_gate_works_on_the_other_and_ends_on_both_in_less_than_a_se
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_is_revoked_on_one_gate_is_refused_on_the_other_in_less_than_a_second() {
+    let redis = Redis::start();
+    let [one, two] = gates(&redis, |_| {});
+    // Both trust the issuer of the first.
+    two.gate.house().write("jwks.json", &one.issuer.jwks().to_string());
+    let held = two.agent(&one.alice_token());
+    until("the issuer's keys", async || (held.calls("safe", json!({})).await.status == 200).then_some(()))
+        .await;
+    assert_eq!(one.alice().calls("safe", json!({})).await.status, 200);
+    let begun = Instant::now();
+    let operator = portcullis_integration::api::Api::operator(&one.gate);
+    let about = json!({"tenant": "a", "issuer": one.issuer.url, "by": "subject", "value": "alice"});
+    operator.post("/v1/revocations", about).await.done(201);
+    assert_eq!(one.alice().calls("safe", json!({})).await.status, 401);
+    until("its end on the other gate", async || {
+        (held.calls("safe", json!({})).await.status == 401).then_some(())
+    })
+    .await;
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_command_works_on_the_shared_store_though_its_own_gate_does_not_run() {
     let redis = Redis::start();
     let [one, two] = gates(&redis, |_| {});

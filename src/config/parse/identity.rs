@@ -9,13 +9,13 @@ use serde_json::Value;
 use super::super::leaf::{Agent, Tenant, Url, User, Word};
 use super::super::problem::At;
 use super::super::raw::{
-    RawApiKey, RawCertificate, RawIdentity, RawIntrospection, RawIssuer, RawJwks, RawListener, RawTenancy,
-    RawWho,
+    RawApiKey, RawCertificate, RawDirectory, RawIdentity, RawIntrospection, RawIssuer, RawJwks, RawListener,
+    RawTenancy, RawWho,
 };
 use super::super::report::Report;
 use super::super::{
-    ApiKey, CertificateRule, Certificates, Claims, Identity, Introspection, Issuer, KeySource, State, Static,
-    Tenancy, keys,
+    ApiKey, CertificateRule, Certificates, Claims, Directory, Identity, Introspection, Issuer, KeySource,
+    State, Static, Tenancy, keys,
 };
 use super::{positive, unused};
 
@@ -40,6 +40,7 @@ pub(super) fn identity(
         anonymous: raw.anonymous.map(|who| anonymous(who, listeners, report)),
         issuers: issuers(raw.jwt.unwrap_or_default(), &at.key("jwt"), report),
         api_keys: api_keys(raw.api_keys.unwrap_or_default(), report),
+        directories: directories(raw.directories.unwrap_or_default(), &at.key("directories"), report),
         certificates: raw.certificates.map(|rules| certificates(rules, &at.key("certificates"), report)),
         second_factor: raw.second_factor,
         dpop_nonce: raw.dpop_nonce,
@@ -192,6 +193,33 @@ fn key_set(file: &std::path::Path, at: &At, report: &mut Report<'_>) {
             }
         }
     }
+}
+
+fn directories(raw: Vec<RawDirectory>, at: &At, report: &mut Report<'_>) -> Vec<Directory> {
+    let mut all = Vec::with_capacity(raw.len());
+    for (index, raw) in raw.into_iter().enumerate() {
+        let file = report.path(&raw.file.0);
+        let at = at.item(index).key("file");
+        let fix = "name a list of users and groups (RFC 7643): `{\"Resources\": […]}`";
+        match std::fs::read(&file).map(|text| serde_json::from_slice::<Value>(&text)) {
+            Err(error) => report.error(&at, format!("`{}` cannot be read: {error}", file.display()), fix),
+            Ok(Err(error)) => report.error(&at, format!("`{}` is no JSON: {error}", file.display()), fix),
+            Ok(Ok(list)) if list.as_array().or_else(|| list.get("Resources")?.as_array()).is_none() => {
+                report.error(&at, format!("`{}` has no `Resources`", file.display()), fix);
+            }
+            Ok(Ok(_)) => {}
+        }
+        let words = |words: Vec<Word>| words.into_iter().map(|word| Arc::from(word.0)).collect();
+        all.push(Directory {
+            file,
+            tenant: raw.tenant.map(|tenant| tenant.0),
+            user: raw.user.0,
+            attributes: raw.attributes.into_iter().map(|(name, pointer)| (name, pointer.0)).collect(),
+            roles: raw.roles.into_iter().map(|(group, roles)| (group, words(roles))).collect(),
+            refuse_unknown: raw.refuse_unknown,
+        });
+    }
+    all
 }
 
 fn api_keys(raw: Vec<RawApiKey>, report: &mut Report<'_>) -> Vec<ApiKey> {

@@ -27,6 +27,9 @@ pub(crate) struct RawIdentity {
     /// API keys; only their hash is written here.
     #[schemars(length(min = 1))]
     pub(crate) api_keys: Option<Vec<RawApiKey>>,
+    /// What directories of yours say of callers: groups, roles, attributes, and who is still there.
+    #[schemars(length(min = 1))]
+    pub(crate) directories: Option<Vec<RawDirectory>>,
     /// Whom client certificates stand for; the first rule whose conditions all hold.
     #[schemars(length(min = 1))]
     pub(crate) certificates: Option<Vec<RawCertificate>>,
@@ -90,6 +93,29 @@ pub(crate) struct RawIntrospection {
     pub(crate) client_id: Word,
     /// The file with its secret, read at each question.
     pub(crate) client_secret: FilePath,
+}
+
+/// A file of users and groups as SCIM has them (RFC 7643): a list, or `{"Resources": […]}`.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawDirectory {
+    /// The file, read again when it changes.
+    pub(crate) file: FilePath,
+    /// Whose callers it is about. Left out: every tenant's.
+    #[serde(default)]
+    pub(crate) tenant: Option<Tenant>,
+    /// The member of a user that is the caller's user.
+    #[serde(default = "user_name")]
+    pub(crate) user: ClaimPointer,
+    /// Attributes by their name in policy: JSON Pointers into a user.
+    #[serde(default)]
+    pub(crate) attributes: BTreeMap<String, ClaimPointer>,
+    /// The roles of a group's members, by its `displayName`.
+    #[serde(default)]
+    pub(crate) roles: BTreeMap<String, Vec<Word>>,
+    /// Whether a user who is not in it is refused.
+    #[serde(default)]
+    pub(crate) refuse_unknown: bool,
 }
 
 /// Where an issuer's keys are: `url` or `file`; with neither, where its metadata say.
@@ -227,6 +253,10 @@ pub(crate) struct RawWho {
     /// Its attributes by their name in policy.
     #[serde(default)]
     pub(crate) attributes: BTreeMap<String, Value>,
+}
+
+fn user_name() -> ClaimPointer {
+    ClaimPointer("/userName".to_owned())
 }
 
 fn leeway() -> Span {

@@ -16,16 +16,18 @@ use serde_json::Value;
 use crate::config::{Issuer, Tenancy};
 use crate::identify::jwt::token::Header;
 use crate::identify::proof::BadProof;
+use crate::identify::revoked::Marks;
 use crate::identify::{Authentication, Caller, Proof};
 use crate::name::{AgentId, TenantId, UserId};
 
-/// Who a token stands for, until when, and with which certificate.
+/// Who a token stands for, until when, with which key, and what it could be revoked by.
 #[derive(Debug, Clone)]
 pub(in crate::identify) struct Bearer {
     pub(in crate::identify) caller: Arc<Caller>,
     /// From now to its end, leeway included.
     pub(in crate::identify) left: Duration,
     pub(in crate::identify) bound: Bound,
+    pub(in crate::identify) marks: Arc<Marks>,
 }
 
 /// To whose key a token is bound (`cnf`, RFC 7800).
@@ -63,7 +65,8 @@ pub(in crate::identify) fn bearer(
     if issuer.sender_constrained && bound == Bound::Free {
         return Err(BadProof::Unbound);
     }
-    Ok(Bearer { caller: Arc::new(caller(claims, issuer, authentication)?), left, bound })
+    let marks = Arc::new(Marks::of(&issuer.issuer, claims));
+    Ok(Bearer { caller: Arc::new(caller(claims, issuer, authentication)?), left, bound, marks })
 }
 
 /// An ID token, a logout token or another gate's statement is not an access token, whoever signed it.

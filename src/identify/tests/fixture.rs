@@ -16,6 +16,7 @@ use tokio::sync::Semaphore;
 
 use crate::config::{ApiKey, Claims, Identity, Issuer, KeySource, Static, Tenancy};
 use crate::identify::Records;
+use crate::identify::Revocations;
 use crate::identify::Tenants;
 use crate::identify::clock::Clock;
 use crate::identify::key::KeyRecords;
@@ -70,6 +71,7 @@ pub(in crate::identify) fn records(store: &Arc<Memory>) -> Records {
     Records {
         keys: Arc::new(KeyRecords::new(store())),
         tenants: Arc::new(Tenants::configured_for_test(&["a", "b"], store())),
+        revocations: Revocations::unread(store()),
         uses: Arc::default(),
     }
 }
@@ -106,6 +108,7 @@ pub(in crate::identify) fn no_identity() -> Identity {
         anonymous: None,
         second_factor: false,
         dpop_nonce: false,
+        directories: Vec::new(),
         gate_key: Key::new(vec![7; 32]),
         gate_key_file: std::path::PathBuf::new(),
     }

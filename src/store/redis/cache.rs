@@ -74,9 +74,12 @@ impl Keeps {
     pub(super) fn of(table: Table) -> Self {
         match table {
             Table::Urls | Table::ApiKeys => Self::Entries,
-            Table::Tenants | Table::Accounts | Table::Credentials | Table::DataKeys | Table::Grants => {
-                Self::Absence
-            }
+            Table::Tenants
+            | Table::Accounts
+            | Table::Credentials
+            | Table::DataKeys
+            | Table::Grants
+            | Table::Revocations => Self::Absence,
             Table::Keys
             | Table::Policies
             | Table::Spending
