@@ -32,6 +32,7 @@ use http::Method;
 use serde_json::value::RawValue;
 
 pub use self::param_headers::{ParamHeaders, check_params};
+pub(crate) use self::params::TASKS;
 use crate::inbound::Head;
 use crate::name::ToolName;
 use crate::refusal::Refusal;

@@ -24,6 +24,7 @@ mod question;
 mod refuse;
 mod relay;
 mod reply;
+mod resume;
 mod rounds;
 mod route;
 mod same;

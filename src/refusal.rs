@@ -121,6 +121,9 @@ pub enum Refusal {
         /// What the message asked for.
         requested: String,
     },
+    /// The request does not declare a capability of its client that the method belongs to (-32021).
+    #[error("the request does not declare the client's capability `{0}`")]
+    MissingCapability(&'static str),
     /// A method that nobody here knows (-32601).
     #[error("method not found: {0}")]
     UnknownMethod(String),
@@ -276,6 +279,7 @@ impl Refusal {
             Self::BadParams(_) => "bad_params",
             Self::HeaderMismatch(_) => "header_mismatch",
             Self::UnsupportedVersion { .. } => "unsupported_version",
+            Self::MissingCapability(_) => "missing_capability",
             Self::UnknownMethod(_) => "unknown_method",
             Self::UnknownSession => "unknown_session",
             Self::SessionRequired => "session_required",

@@ -9,7 +9,7 @@ use super::{Meta, baggage};
 use crate::refusal::Refusal;
 
 /// The capability by which a client declares the tasks extension.
-const TASKS: &str = "io.modelcontextprotocol/tasks";
+pub(crate) const TASKS: &str = "io.modelcontextprotocol/tasks";
 
 /// The params of any method. Which of them count, the method says.
 #[derive(Debug, Default)]

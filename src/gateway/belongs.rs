@@ -2,7 +2,7 @@
 
 use quick_cache::sync::Cache;
 
-use crate::decode::{Action, Message, RequestId};
+use crate::decode::{Action, Era, Message, RequestId, TASKS};
 use crate::gateway::Gateway;
 use crate::gateway::call::{Eyes, Way};
 use crate::identify::Caller;
@@ -41,6 +41,9 @@ impl Gateway {
     /// Refuses a message about another caller's task, and an answer to what nobody asked.
     pub(in crate::gateway) fn belongs(&self, way: &Way, message: &Message) -> Result<(), Refusal> {
         match (&message.action, &message.id) {
+            (Action::Task { .. }, _) if message.era == Era::Modern && !message.meta.tasks => {
+                Err(Refusal::MissingCapability(TASKS))
+            }
             (Action::Task { id, .. }, _) => {
                 let (tenant, principal) = (way.caller.tenant(), way.caller.principal());
                 let own = self.shared.tasks.of(tenant, &way.server.name, id, &principal);

@@ -14,6 +14,7 @@ use crate::name::{Invocation, Revision, TenantId};
 use crate::record;
 use crate::record::trace::{Asker, CallTrace, Traced};
 use crate::refusal::Refusal;
+use crate::respond::filter::Resumed;
 use crate::respond::table::Asked;
 use crate::tenancy::Held;
 use crate::vouch::Context;
@@ -82,6 +83,8 @@ pub(in crate::gateway) struct Call {
     /// Its trace, until it is open.
     pub trace: CallTrace,
     pub asker: Asker,
+    /// The call whose answer is awaited on the stream that is resumed.
+    pub resumed: Option<Resumed>,
     pub open: Option<Open>,
 }
 
@@ -116,6 +119,7 @@ impl Call {
             declines: None,
             trace: CallTrace::default(),
             asker: Asker::Caller,
+            resumed: None,
             open: None,
         }
     }

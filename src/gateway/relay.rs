@@ -7,13 +7,14 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::decode::sse::{Event, EventTooLarge, Events, message};
-use crate::decode::{Era, Version, reply};
+use crate::decode::{Version, reply};
 use crate::forward::{Exchange, Passage, Reply, Wait};
 use crate::gateway::Gateway;
 use crate::gateway::call::{Call, Way};
 use crate::gateway::decline::Declining;
 use crate::gateway::open::Open;
 use crate::gateway::reply::{must_answer, outcome};
+use crate::gateway::resume::Resumable;
 use crate::gateway::sight::Sight;
 use crate::govern::Slot;
 use crate::name::{ServerName, TenantId};
@@ -31,6 +32,7 @@ pub struct Relay {
     events: Events,
     filter: Filter,
     sight: Sight,
+    resumable: Option<Resumable>,
     declining: Declining,
     asked: Asked,
     ready: VecDeque<Bytes>,
@@ -66,12 +68,15 @@ impl Relay {
         exchange.stream(idle);
         let standing = permit.message().action.is_standing();
         let mac = Some(gateway.shared.record.macs().begin());
+        let declining = Declining::of(way, permit.message(), call.source);
+        let filter = Filter::new(permit, lease, redaction).resuming(call.resumed.take());
         Self {
             events: Events::new(gateway.config.listen.limits.event_bytes),
             exchange: Some(exchange),
             sight: gateway.sight(way, call),
-            declining: Declining::of(way, permit.message(), call.source),
-            filter: Filter::new(permit, lease, redaction),
+            resumable: Resumable::of(way, filter.asked(), filter.redact()),
+            declining,
+            filter,
             asked: call.asked(),
             ready: VecDeque::new(),
             behind: None,
@@ -191,10 +196,12 @@ impl Relay {
 
     /// The event with its id sealed to the caller: legacy streams are resumed by it.
     fn sealed(&self, event: Event) -> Result<Event, Refusal> {
-        let Some(id) = event.id.as_ref().filter(|id| !id.is_empty() && self.asked.era == Era::Legacy) else {
+        let (Some(resumable), Some(id)) = (&self.resumable, event.id.as_ref().filter(|id| !id.is_empty()))
+        else {
             return Ok(event);
         };
-        let sealed = self.gateway.sessions.seal_event(id, &self.sight.server.name, &self.sight.caller)?;
+        let holder = (&self.sight.server.name, &*self.sight.caller);
+        let sealed = resumable.seal(&self.gateway.sessions, holder, id)?;
         Ok(event.renamed(sealed))
     }
 
@@ -223,7 +230,8 @@ impl Relay {
                 judged.ending?;
                 let refusal = self.bad(what);
                 self.ending = Some(Ending::Error(refusal.code(self.asked.era)));
-                Some(message(&self.gateway.error(&refusal, &self.asked)))
+                let asked = Asked { id: self.filter.asked().id.clone(), ..self.asked.clone() };
+                Some(message(&self.gateway.error(&refusal, &asked)))
             }
             Passed::Declined(declined) => {
                 tracing::info!(server = %self.sight.server.name, what = declined.why, "Message of the server dropped");

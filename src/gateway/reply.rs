@@ -184,7 +184,7 @@ impl Gateway {
     /// Binds a task to the caller whose call became it.
     pub(in crate::gateway) fn bind_task(&self, filter: &Filter, judged: &Judged) {
         let (Some(task), permit) = (&judged.task, filter.permit()) else { return };
-        let bound = Bound { principal: permit.caller().principal(), redact: permit.verdict().redact.clone() };
+        let bound = Bound { principal: permit.caller().principal(), redact: filter.redact().to_vec() };
         self.shared.tasks.bind(permit.caller().tenant(), &permit.server().name, task, bound);
     }
 

@@ -10,12 +10,13 @@ use crate::decode::{Action, Era, splice};
 use crate::forward::{Passage, Request, Retry};
 use crate::gateway::Gateway;
 use crate::gateway::call::{Call, Way};
+use crate::gateway::resume::LAST_EVENT;
 use crate::inbound::Head;
 use crate::refusal::Refusal;
 use crate::vouch::Token;
 
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("portcullis/", env!("CARGO_PKG_VERSION")));
-const RESUMED: HeaderName = HeaderName::from_static("last-event-id");
+const RESUMED: HeaderName = HeaderName::from_static(LAST_EVENT);
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 
 impl Gateway {
@@ -46,7 +47,9 @@ impl Gateway {
         headers.insert(USER_AGENT, AGENT);
         mirrored(head, message.era, &mut headers);
         if let (Action::OpenStream, 1..) = (&message.action, head.count(RESUMED.as_str())) {
-            headers.insert(RESUMED, self.resumed(head, way)?);
+            let (event, resumed) = self.resumed(head, way, message.version)?;
+            headers.insert(RESUMED, event);
+            call.resumed = resumed;
         }
         if let Some((session, _)) = &way.session {
             headers.insert(SESSION, HeaderValue::from_str(session).map_err(|_| Refusal::UnknownSession)?);
@@ -56,16 +59,6 @@ impl Gateway {
         let traceparent = call.open.as_mut().and_then(|open| open.send(url));
         let body = if method == Method::POST { traced(&message.bytes, traceparent) } else { Bytes::new() };
         Ok(Request { method, headers, body, query: None, retry: retry(&passage.permit) })
-    }
-}
-
-impl Gateway {
-    /// The server's own id of the event that the caller got last; nobody resumes another's stream.
-    fn resumed(&self, head: &Head, way: &Way) -> Result<HeaderValue, Refusal> {
-        let sealed = head.header(RESUMED.as_str());
-        let id = sealed.and_then(|id| self.sessions.open_event(id, &way.server.name, &way.caller));
-        let value = id.and_then(|id| HeaderValue::from_bytes(&id).ok());
-        value.ok_or_else(|| Refusal::Invalid("`Last-Event-ID` is no event that you were given".into()))
     }
 }
 

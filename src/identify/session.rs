@@ -25,7 +25,7 @@ impl Sessions {
     /// [`Refusal::Internal`] where the cryptographic library fails.
     pub fn new(gate_key: &Key) -> Result<Self, Refusal> {
         let ids = Sealed::new(gate_key, b"session ids 1")?;
-        Ok(Self { ids, events: Sealed::new(gate_key, b"event ids 1")? })
+        Ok(Self { ids, events: Sealed::new(gate_key, b"event ids 2")? })
     }
 
     /// The id that the caller is given for the server's session `upstream`: visible ASCII (base64url).
@@ -54,29 +54,40 @@ impl Sessions {
 }
 
 impl Sessions {
-    /// The id that the caller is given for the server's event `upstream`, from which a stream can be resumed
-    /// (2025-11-25 basic/transports, resumability).
+    /// The id that the caller is given for an event, from which a stream of the session can be resumed (2025-11-25
+    /// basic/transports, resumability); `None`: the stream belongs to no session yet.
     ///
     /// # Errors
     /// [`Refusal::Internal`] where the cryptographic library fails.
     pub fn seal_event(
         &self,
-        upstream: &[u8],
+        event: Vec<u8>,
         server: &ServerName,
         caller: &Caller,
+        session: Option<&str>,
     ) -> Result<String, Refusal> {
-        self.events.seal(upstream.to_vec(), bound_to(server, caller))
+        self.events.seal(event, in_session(server, caller, session))
     }
 
-    /// The server's event id; nothing where another caller was given it, or nobody.
+    /// What was sealed; nothing where it was given to another caller, in another session, or to nobody.
     #[must_use]
-    pub fn open_event(&self, text: &str, server: &ServerName, caller: &Caller) -> Option<Vec<u8>> {
-        self.events.open(text, bound_to(server, caller))
+    pub fn open_event(
+        &self,
+        text: &str,
+        server: &ServerName,
+        caller: &Caller,
+        session: Option<&str>,
+    ) -> Option<Vec<u8>> {
+        self.events.open(text, in_session(server, caller, session))
     }
 }
 
 fn bound_to(server: &ServerName, caller: &Caller) -> Bound {
     Bound::default().to(&caller.principal()).to(server.as_str().as_bytes())
+}
+
+fn in_session(server: &ServerName, caller: &Caller, session: Option<&str>) -> Bound {
+    bound_to(server, caller).to(session.unwrap_or_default().as_bytes())
 }
 
 fn number(version: Version) -> u8 {
@@ -144,12 +155,15 @@ mod tests {
     }
 
     #[test]
-    fn an_event_id_resumes_the_stream_of_its_caller_only_and_is_no_session_id() {
+    fn an_event_id_resumes_a_stream_of_its_caller_in_their_session_only_and_is_no_session_id() {
         let (alice, mallory) = (caller_for_test("a", "alice", &[]), caller_for_test("a", "mallory", &[]));
-        let text = sessions().seal_event(b"ev-1", &name("erp"), &alice).unwrap();
-        assert_eq!(sessions().open_event(&text, &name("erp"), &alice).as_deref(), Some(&b"ev-1"[..]));
-        assert_eq!(sessions().open_event(&text, &name("erp"), &mallory), None);
-        assert_eq!(sessions().open_event(&text, &name("crm"), &alice), None);
+        let text = sessions().seal_event(b"ev-1".to_vec(), &name("erp"), &alice, Some("s1")).unwrap();
+        let opened = |server, caller, session| sessions().open_event(&text, &name(server), caller, session);
+        assert_eq!(opened("erp", &alice, Some("s1")).as_deref(), Some(&b"ev-1"[..]));
+        assert_eq!(opened("erp", &mallory, Some("s1")), None);
+        assert_eq!(opened("crm", &alice, Some("s1")), None);
+        assert_eq!(opened("erp", &alice, Some("s2")), None);
+        assert_eq!(opened("erp", &alice, None), None);
         assert_eq!(sessions().open(&text, &name("erp"), &alice), None);
     }
 

@@ -5,6 +5,7 @@
 //! passed.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
@@ -12,7 +13,7 @@ use serde_json::value::RawValue;
 use crate::credential::Lease;
 use crate::decide::Permit;
 use crate::decode::reply::{self, Fields, Outcome, Reply};
-use crate::decode::{Action, Era, ListKind, RequestId, Version, splice};
+use crate::decode::{Action, Era, ListKind, Message, RequestId, Version, splice};
 use crate::respond::list::{Listed, Sight};
 use crate::respond::redact::Redaction;
 
@@ -22,6 +23,16 @@ pub(crate) struct Filter {
     permit: Permit,
     lease: Lease,
     redaction: Option<Redaction>,
+    resumed: Option<Resumed>,
+}
+
+/// A call whose answer is awaited on a stream that another request has opened.
+#[derive(Debug)]
+pub(crate) struct Resumed {
+    /// The call, without its arguments.
+    pub call: Message,
+    /// What policy masks in its answer.
+    pub redact: Vec<Arc<str>>,
 }
 
 /// What becomes of one message.
@@ -91,10 +102,29 @@ impl Judged {
 impl Filter {
     /// A filter for the answer to the permitted message. `redaction`: what is masked in results.
     pub(crate) fn new(permit: Permit, lease: Lease, redaction: Option<Redaction>) -> Self {
-        Self { permit, lease, redaction }
+        Self { permit, lease, redaction, resumed: None }
     }
 
-    /// The permit of the message that is being answered.
+    /// The same on a stream where the answer to an earlier call may come; what is masked in either is masked in both.
+    pub(crate) fn resuming(mut self, resumed: Option<Resumed>) -> Self {
+        if let Some(resumed) = &resumed {
+            let both: Vec<_> = resumed.redact.iter().chain(&self.permit.verdict().redact).cloned().collect();
+            self.redaction = Redaction::of(&both);
+        }
+        Self { resumed, ..self }
+    }
+
+    /// The message whose answer is awaited.
+    pub(crate) fn asked(&self) -> &Message {
+        self.resumed.as_ref().map_or_else(|| self.permit.message(), |resumed| &resumed.call)
+    }
+
+    /// What is masked in its answer.
+    pub(crate) fn redact(&self) -> &[Arc<str>] {
+        self.resumed.as_ref().map_or(&self.permit.verdict().redact, |resumed| &resumed.redact)
+    }
+
+    /// The permit of the message that the server was sent.
     pub(crate) fn permit(&self) -> &Permit {
         &self.permit
     }
@@ -110,7 +140,7 @@ impl Filter {
     }
 
     fn judge(&self, data: &[u8], sight: &impl Sight) -> Judged {
-        let asked = self.permit.message();
+        let asked = self.asked();
         if matches!(asked.action, Action::List(ListKind::Tools))
             && let Some(page) = sight.page_again(asked, data)
         {
@@ -118,7 +148,7 @@ impl Filter {
         }
         match reply::read(data) {
             Err(_) => Judged::dropped("it is not one JSON-RPC message"),
-            Ok(Reply::Response { id, outcome }) => match (&id, &self.permit.message().id) {
+            Ok(Reply::Response { id, outcome }) => match (&id, &self.asked().id) {
                 (Some(given), Some(asked)) if given == asked => self.response(data, outcome, sight),
                 // An error about a request that the server could not read carries no id.
                 (None, Some(_)) if matches!(outcome, Outcome::Error { .. }) => {
@@ -142,7 +172,7 @@ impl Filter {
             }
             Outcome::Result(result) => result,
         };
-        if let Action::List(kind) = &self.permit.message().action {
+        if let Action::List(kind) = &self.asked().action {
             return self.list(data, result, *kind, sight);
         }
         let Ok(fields) = Fields::read(result) else {
@@ -152,7 +182,7 @@ impl Filter {
             ending: Some(ended(&fields)),
             ..Judged::passing(self.result(data, result, &fields, sight))
         };
-        match &self.permit.message().action {
+        match &self.asked().action {
             Action::Initialize { .. } => {
                 judged.opened = text(&fields, "protocolVersion").and_then(|v| Version::parse(&v))
             }
@@ -199,7 +229,7 @@ impl Filter {
         fields: &Fields<'_>,
         sight: &impl Sight,
     ) -> Result<Option<Box<RawValue>>, &'static str> {
-        let asked = self.permit.message();
+        let asked = self.asked();
         if asked.era == Era::Legacy {
             return Ok(None);
         }
@@ -213,7 +243,7 @@ impl Filter {
 
     /// The result as the caller may have it; `None`: as it is.
     fn changed(&self, result: &RawValue) -> Result<Option<Box<RawValue>>, &'static str> {
-        match &self.permit.message().action {
+        match &self.asked().action {
             Action::CallTool(_) | Action::GetPrompt { .. } | Action::Complete(_) | Action::Task { .. } => {
                 self.redacted(result)
             }
@@ -237,7 +267,7 @@ impl Filter {
     }
 
     fn list(&self, data: &[u8], result: &RawValue, kind: ListKind, sight: &impl Sight) -> Judged {
-        let message = self.permit.message();
+        let message = self.asked();
         let first = !matches!(splice::get(&message.bytes, &["params", "cursor"]), Ok(Some(_)));
         let Some(listed) = Listed::read(result, kind) else {
             return Judged { ending: Some(Ending::Ok), ..Judged::dropped("its list cannot be read") };

@@ -4,6 +4,7 @@
 //! Only HTTP 200 with a JSON-RPC error, or with a result that says `isError`, reaches every official SDK client as
 //! structured data. Other statuses are kept for what the transport itself defines.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -81,6 +82,7 @@ fn row_of(refusal: &Refusal, era: Era) -> Row {
         Refusal::HeaderMismatch(_) => row(400, -32020, false, Error),
         Refusal::UnsupportedVersion { .. } if modern => row(400, -32022, false, Error),
         Refusal::UnsupportedVersion { .. } => row(400, -32600, false, WithoutId),
+        Refusal::MissingCapability(_) => row(400, -32021, false, Error),
         Refusal::UnknownMethod(_) => row(if modern { 404 } else { 200 }, -32601, false, Error),
         Refusal::UnknownSession => row(404, -31404, false, WithoutId),
         Refusal::SessionRequired => row(400, -32600, false, WithoutId),
@@ -192,8 +194,22 @@ struct Data<'a> {
     supported: Option<[&'static str; 1]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     requested: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none", rename = "requiredCapabilities")]
+    required: Option<Required>,
     #[serde(skip_serializing_if = "Option::is_none")]
     server: Option<&'a str>,
+}
+
+/// `ClientCapabilities` (2026-07-28 basic/index, error codes).
+#[derive(Serialize)]
+struct Required {
+    extensions: BTreeMap<&'static str, serde_json::Map<String, serde_json::Value>>,
+}
+
+impl Required {
+    fn extension(name: &'static str) -> Self {
+        Self { extensions: BTreeMap::from([(name, serde_json::Map::new())]) }
+    }
 }
 
 impl<'a> Data<'a> {
@@ -209,6 +225,7 @@ impl<'a> Data<'a> {
             argument: None,
             supported: None,
             requested: None,
+            required: None,
             server: None,
         };
         match refusal {
@@ -218,6 +235,7 @@ impl<'a> Data<'a> {
                 data.supported = Some(["2026-07-28"]);
                 data.requested = Some(requested);
             }
+            Refusal::MissingCapability(extension) => data.required = Some(Required::extension(extension)),
             Refusal::NeedsReauth { server } | Refusal::NoAccount(server) => {
                 data.server = Some(server.as_str())
             }

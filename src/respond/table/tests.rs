@@ -54,6 +54,7 @@ fn each_refusal_has_the_status_and_the_code_that_the_table_of_answers_promises()
         (Refusal::Invalid("x".into()), (400, -32600), (400, -32600)),
         (Refusal::HeaderMismatch("x".into()), (400, -32020), (400, -32020)),
         (version, (400, -32022), (400, -32600)),
+        (Refusal::MissingCapability("x"), (400, -32021), (400, -32021)),
         (Refusal::BodyTooLarge { limit: 1 }, (413, -32600), (413, -32600)),
         (Refusal::HeaderTooLarge { limit: 1 }, (431, -32600), (431, -32600)),
         (unknown, (200, -32602), (200, -32602)),
