@@ -161,6 +161,48 @@ pub struct Meta {
     pub workflow: Option<Box<str>>,
     /// Whether the client declared the tasks extension.
     pub tasks: bool,
+    /// What the client lets a server ask of it in the course of a call (2026-07-28).
+    pub offers: Vec<Asking>,
+}
+
+/// What a server may ask of a client: of a legacy one by a request, of a modern one in the result of a call
+/// (`inputRequests`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asking {
+    /// The user's own words, or a visit to a page.
+    Elicitation,
+    /// An answer of the client's model.
+    Sampling,
+    /// Where the client's files are.
+    Roots,
+}
+
+impl Asking {
+    /// The capability by which a client offers it.
+    #[must_use]
+    pub const fn capability(self) -> &'static str {
+        match self {
+            Self::Elicitation => "elicitation",
+            Self::Sampling => "sampling",
+            Self::Roots => "roots",
+        }
+    }
+
+    /// The method that asks for it.
+    #[must_use]
+    pub const fn method(self) -> &'static str {
+        match self {
+            Self::Elicitation => "elicitation/create",
+            Self::Sampling => "sampling/createMessage",
+            Self::Roots => "roots/list",
+        }
+    }
+
+    fn by_capability(name: &str) -> Option<Self> {
+        [Self::Elicitation, Self::Sampling, Self::Roots]
+            .into_iter()
+            .find(|asking| asking.capability() == name)
+    }
 }
 
 impl Meta {

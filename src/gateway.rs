@@ -9,6 +9,7 @@ mod belongs;
 mod beside;
 mod build;
 mod call;
+mod changed;
 mod connect;
 mod decline;
 mod gate;

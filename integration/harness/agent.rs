@@ -83,7 +83,10 @@ impl Agent {
     /// A modern request, not yet sent.
     pub fn modern_request(&self, method: &str, mut params: Value) -> RequestBuilder {
         params["_meta"]["io.modelcontextprotocol/protocolVersion"] = json!(MODERN);
-        params["_meta"]["io.modelcontextprotocol/clientCapabilities"] = json!({});
+        let capabilities = &mut params["_meta"]["io.modelcontextprotocol/clientCapabilities"];
+        if capabilities.is_null() {
+            *capabilities = json!({});
+        }
         let name = ["name", "uri", "taskId"].iter().find_map(|k| params[*k].as_str()).map(str::to_owned);
         let request = self.post().header("MCP-Protocol-Version", MODERN).header("Mcp-Method", method);
         let named =

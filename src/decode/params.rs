@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 
 use super::json::{self, Walk};
 use super::object::{Members, Object, Scalar, Text};
-use super::{Meta, baggage};
+use super::{Asking, Meta, baggage};
 use crate::refusal::Refusal;
 
 /// The capability by which a client declares the tasks extension.
@@ -71,6 +71,7 @@ impl Params<'_> {
             traceparent: boxed(&self.meta.traceparent),
             workflow: self.meta.baggage.text().and_then(baggage::workflow).map(Into::into),
             tasks: self.meta.capabilities.as_ref().is_some_and(|capabilities| capabilities.extensions.tasks),
+            offers: self.meta.capabilities.as_ref().map(|it| it.offers.clone()).unwrap_or_default(),
         }
     }
 }
@@ -197,6 +198,7 @@ impl<'de> Members<'de> for Client<'de> {
 #[derive(Debug, Default)]
 pub(super) struct Capabilities {
     extensions: Extensions,
+    offers: Vec<Asking>,
 }
 
 impl<'de> Members<'de> for Capabilities {
@@ -210,6 +212,7 @@ impl<'de> Members<'de> for Capabilities {
         members: &mut A,
     ) -> Result<(), A::Error> {
         if key != "extensions" {
+            self.offers.extend(Asking::by_capability(key));
             return members.next_value_seed(Walk { left });
         }
         let extensions = members.next_value_seed(Object { into: Extensions::default(), left })?;

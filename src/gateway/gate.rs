@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use tokio::sync::watch;
 
 use crate::gateway::Gateway;
 
@@ -14,6 +15,7 @@ pub struct Gate {
     broken_pins: ArcSwapOption<String>,
     broken_candidate: ArcSwapOption<String>,
     turns: Mutex<()>,
+    changes: watch::Sender<()>,
 }
 
 /// What a generation is made from.
@@ -40,6 +42,7 @@ impl Gate {
             broken_pins: ArcSwapOption::empty(),
             broken_candidate: ArcSwapOption::empty(),
             turns: Mutex::default(),
+            changes: watch::Sender::new(()),
         })
     }
 
@@ -58,12 +61,19 @@ impl Gate {
     /// Lets `next` serve, which is made from the same sources.
     pub fn put(&self, next: Gateway) {
         self.current.store(Arc::new(next));
+        self.changes.send_replace(());
     }
 
     /// Lets `next` serve; requests that have begun end on the generation before.
     pub fn swap(&self, next: Gateway, source: Source) {
-        self.current.store(Arc::new(next));
+        self.put(next);
         self.broken(source).store(None);
+    }
+
+    /// Tells when another generation serves.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.changes.subscribe()
     }
 
     /// What serves is the newest of a source again.

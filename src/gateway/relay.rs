@@ -7,10 +7,11 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::decode::sse::{Event, EventTooLarge, Events, message};
-use crate::decode::{Version, reply};
+use crate::decode::{Era, Version, reply};
 use crate::forward::{Exchange, Passage, Reply, Wait};
 use crate::gateway::Gateway;
 use crate::gateway::call::{Call, Way};
+use crate::gateway::changed;
 use crate::gateway::decline::Declining;
 use crate::gateway::open::Open;
 use crate::gateway::reply::{must_answer, outcome};
@@ -40,6 +41,8 @@ pub struct Relay {
     behind: Option<Box<Event>>,
     idle: Duration,
     standing: bool,
+    /// Whether the first word on the stream, which is the server's, has come.
+    begun: bool,
     ending: Option<Ending>,
     opened: Option<Version>,
     open: Option<Open>,
@@ -82,6 +85,7 @@ impl Relay {
             behind: None,
             idle,
             standing,
+            begun: standing && call.era == Era::Legacy,
             ending: None,
             opened: None,
             open: call.open.take(),
@@ -104,6 +108,13 @@ impl Relay {
     pub fn stands_on(&self) -> Option<(TenantId, ServerName)> {
         let account = || (self.sight.caller.tenant().clone(), self.sight.server.name.clone());
         self.standing.then(account)
+    }
+
+    /// What the gate itself says when another generation of it serves, on a stream that belongs to no call. A subscription
+    /// begins with the server's acknowledgement (2026-07-28 basic/patterns/subscriptions).
+    #[must_use]
+    pub fn changed(&self) -> Option<Bytes> {
+        if self.begun { changed::lists(self.filter.permit().message()) } else { None }
     }
 
     /// The next event for the caller; `None` at the end of the stream.
@@ -220,6 +231,7 @@ impl Relay {
         if let Some(question) = judged.asks {
             self.gateway.shared.questions.ask(&self.sight.caller, &self.sight.server.name, question);
         }
+        self.begun |= self.standing;
         self.opened = self.opened.or(judged.opened);
         self.ending = self.ending.or(judged.ending);
         match judged.passed {

@@ -82,10 +82,10 @@ async fn events(
     if session.as_http1().is_some() {
         header.insert_header(TRANSFER_ENCODING, HeaderValue::from_static("chunked"))?;
     }
-    let mut stage = drain.watch();
+    let (mut stage, mut changes) = (drain.watch(), gate.changes());
     let written = async {
         session.write_response_header(Box::new(header)).await?;
-        while let Some(event) = next(session, &mut relay, limits, &mut stage, gate).await? {
+        while let Some(event) = next(session, &mut relay, limits, (&mut stage, &mut changes), gate).await? {
             session.write_response_body(event, false).await?;
         }
         session.write_response_body(Bytes::new(), true).await?;
@@ -98,15 +98,16 @@ async fn events(
     written
 }
 
-/// The next event, with comments written while there is none; `None` at the end of the stream. A stream that belongs to no
-/// call also ends, at the next event or comment, when its account is gone or its tenant is no longer served.
+/// The next event, with comments written while there is none; `None` at the end of the stream. On a stream that belongs to no
+/// call the gate says when lists may have changed. It also ends, at the next event or comment, when its account is gone or its tenant is no longer served.
 async fn next(
     session: &mut ServerSession,
     relay: &mut Relay,
     limits: &Limits,
-    stage: &mut watch::Receiver<Stage>,
+    (stage, changes): (&mut watch::Receiver<Stage>, &mut watch::Receiver<()>),
     gate: &Gate,
 ) -> Result<Option<Bytes>, Box<Error>> {
+    let changed = relay.changed();
     let over = if relay.is_standing() { Stage::Draining } else { Stage::Over };
     let stands_on = relay.stands_on();
     let stays = async || match &stands_on {
@@ -120,6 +121,10 @@ async fn next(
             biased;
             event = &mut event => return Ok(if stays().await { event } else { None }),
             () = reached(stage, over) => return Ok(None),
+            // The sender lives as long as the gate.
+            Ok(()) = changes.changed(), if changed.is_some() => {
+                session.write_response_body(changed.clone().unwrap_or_default(), false).await?;
+            }
             gone = session.read_body_or_idle(true) => {
                 gone?;
             }

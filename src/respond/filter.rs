@@ -17,6 +17,8 @@ use crate::decode::{Action, Era, ListKind, Message, RequestId, Version, splice};
 use crate::respond::list::{Listed, Sight};
 use crate::respond::redact::Redaction;
 
+const ASKS: &str = "it asks of the client what policy does not let it ask";
+
 /// Judges what a server sends back for one permitted message.
 #[derive(Debug)]
 pub(crate) struct Filter {
@@ -178,6 +180,9 @@ impl Filter {
         let Ok(fields) = Fields::read(result) else {
             return Judged::dropped("its result has a key twice");
         };
+        if asks_refused(&fields, sight) {
+            return Judged { ending: Some(ended(&fields)), ..Judged::dropped(ASKS) };
+        }
         let mut judged = Judged {
             ending: Some(ended(&fields)),
             ..Judged::passing(self.result(data, result, &fields, sight))
@@ -319,6 +324,9 @@ impl Filter {
                 true
             }
             "notifications/resources/updated" => named("uri").is_some_and(|uri| sight.resource(&uri)),
+            "notifications/tasks" if fields.as_ref().is_some_and(|fields| asks_refused(fields, sight)) => {
+                return Judged::dropped(ASKS);
+            }
             "notifications/tasks" | "notifications/tasks/status" => {
                 return match named("taskId").and_then(|id| sight.task_redaction(&id)) {
                     Some(redaction) => told_of(data, params, redaction.as_ref(), Redaction::result),
@@ -345,6 +353,16 @@ fn ended(fields: &Fields<'_>) -> Ending {
         true => Ending::ToolError,
         false => Ending::Ok,
     }
+}
+
+/// Whether a result asks the client, before the call goes on, for what policy does not let its server ask.
+fn asks_refused(fields: &Fields<'_>, sight: &impl Sight) -> bool {
+    let Some(requests) = fields.get("inputRequests") else { return false };
+    let lets = |request: &RawValue| {
+        let method = Fields::read(request).ok().and_then(|request| request.text("method").ok().flatten());
+        method.is_some_and(|method| sight.request(&method))
+    };
+    !Fields::read(requests).is_ok_and(|requests| requests.iter().all(|(_, request)| lets(request)))
 }
 
 /// A result that a cache on the way must not serve to another caller; `None` where it says so itself.

@@ -12,7 +12,8 @@ const STATE: &str = "the server's \u{e9} state";
 /// SD-17.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_state_of_a_call_comes_back_from_its_caller_for_that_call_and_from_nobody_else() {
-    let std = Std::start();
+    let rule = "package mcp.authz\n\nallow if input.method == \"elicitation/create\"\n";
+    let std = Std::prepared(|_| {}, |house| drop(house.write("policies/elicitation.rego", rule)));
     std.upstream.answers_calls(|e| {
         let asks = json!({"resultType": "input_required", "requestState": STATE,
             "inputRequests": {"k": {"method": "elicitation/create", "params": {"mode": "form", "message": "?", "requestedSchema": {"type": "object", "properties": {}}}}}});
