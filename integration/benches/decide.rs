@@ -19,7 +19,7 @@ use portcullis::decide::{
     Candidacy, Circumstances, Compared, Decide, Question, Rollout, Sight, Stage, Subject,
 };
 use portcullis::identify::url::ScopedUrls;
-use portcullis::identify::{Caller, Identify, Records};
+use portcullis::identify::{Caller, Identify, Records, Revocations};
 use portcullis::inbound::{Head, Target};
 use portcullis::name::{Invocation, ToolName};
 use portcullis::store::Store;
@@ -181,7 +181,8 @@ fn load(policy: &Policy) -> Decide {
 
 fn caller(config: &Config, directory: &Path) -> Arc<Caller> {
     let store: Arc<dyn Store> = Arc::new(FileStore::open(directory.join("store")).unwrap());
-    let records = Records::new(config, &store, Arc::default());
+    let revocations = Revocations::unread(Arc::clone(&store));
+    let records = Records::new(config, &store, Arc::default(), revocations);
     let urls = Arc::new(ScopedUrls::new(store, &config.identity.gate_key, false).unwrap());
     let identify = Identify::new(&config.identity, "http://localhost", urls, records).unwrap();
     let head = Head {
