@@ -162,7 +162,7 @@ pub struct Meta {
     /// Whether the client declared the tasks extension.
     pub tasks: bool,
     /// What the client lets a server ask of it in the course of a call (2026-07-28).
-    pub offers: Vec<Asking>,
+    pub offers: [Option<Asking>; 3],
 }
 
 /// What a server may ask of a client: of a legacy one by a request, of a modern one in the result of a call

@@ -71,7 +71,7 @@ impl Params<'_> {
             traceparent: boxed(&self.meta.traceparent),
             workflow: self.meta.baggage.text().and_then(baggage::workflow).map(Into::into),
             tasks: self.meta.capabilities.as_ref().is_some_and(|capabilities| capabilities.extensions.tasks),
-            offers: self.meta.capabilities.as_ref().map(|it| it.offers.clone()).unwrap_or_default(),
+            offers: self.meta.capabilities.as_ref().map(|it| it.offers).unwrap_or_default(),
         }
     }
 }
@@ -198,7 +198,7 @@ impl<'de> Members<'de> for Client<'de> {
 #[derive(Debug, Default)]
 pub(super) struct Capabilities {
     extensions: Extensions,
-    offers: Vec<Asking>,
+    offers: [Option<Asking>; 3],
 }
 
 impl<'de> Members<'de> for Capabilities {
@@ -212,7 +212,9 @@ impl<'de> Members<'de> for Capabilities {
         members: &mut A,
     ) -> Result<(), A::Error> {
         if key != "extensions" {
-            self.offers.extend(Asking::by_capability(key));
+            if let Some(free) = self.offers.iter_mut().find(|offer| offer.is_none()) {
+                *free = Asking::by_capability(key);
+            }
             return members.next_value_seed(Walk { left });
         }
         let extensions = members.next_value_seed(Object { into: Extensions::default(), left })?;

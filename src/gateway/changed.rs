@@ -16,10 +16,14 @@ pub(in crate::gateway) fn lists(asked: &Message) -> Option<Bytes> {
     };
     let id = asked.id.as_ref().and_then(|id| serde_json::from_str::<&RawValue>(id.as_json()).ok());
     let event = |list| {
-        let mut message = json!({"jsonrpc": "2.0", "method": format!("notifications/{list}/list_changed")});
-        if let Some(id) = id {
-            message["params"] = json!({"_meta": {"io.modelcontextprotocol/subscriptionId": id}});
-        }
+        let method = format!("notifications/{list}/list_changed");
+        let message = match id {
+            Some(id) => {
+                let params = json!({"_meta": {"io.modelcontextprotocol/subscriptionId": id}});
+                json!({"jsonrpc": "2.0", "method": method, "params": params})
+            }
+            None => json!({"jsonrpc": "2.0", "method": method}),
+        };
         sse::message(message.to_string().as_bytes())
     };
     let lists = ["tools", "prompts", "resources"].into_iter().zip(heard).filter(|(_, heard)| *heard);

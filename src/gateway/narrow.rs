@@ -51,7 +51,7 @@ impl Gateway {
         circumstances: &Circumstances,
     ) -> Result<Message, Refusal> {
         let may = |asking: &Asking| self.may(way, asking.method(), &Subject::Server, circumstances);
-        for asking in message.meta.offers.iter().filter(|asking| !may(asking)) {
+        for asking in message.meta.offers.iter().flatten().filter(|asking| !may(asking)) {
             let path = ["params", "_meta", CAPABILITIES, asking.capability()];
             let without = splice::remove(&message.bytes, &path).map_err(|_| Refusal::Internal)?;
             message.bytes = without.map_or_else(|| message.bytes.clone(), Bytes::from);
