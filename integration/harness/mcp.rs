@@ -1,9 +1,14 @@
 //! What a well-behaved MCP server answers, in both eras: the tools, resources and prompts that the cases speak of.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use serde_json::{Value, json};
 
 use crate::reply::{Reply, Step, event};
 use crate::upstream::Exchange;
+
+/// So many sessions were opened: no two of them have one id.
+static OPENED: AtomicU64 = AtomicU64::new(1);
 
 /// The modern revision.
 pub const MODERN: &str = "2026-07-28";
@@ -124,7 +129,8 @@ fn initialize(message: &Value, exchange: &Exchange) -> Reply {
     let version = if asked == MODERN { LEGACY } else { asked };
     let result = json!({"protocolVersion": version, "capabilities": capabilities(), "serverInfo": {"name": "upstream", "version": "1"}});
     let body = json!({"jsonrpc": "2.0", "id": message["id"], "result": result}).to_string();
-    let session = format!("upstream-session-{}-{}", exchange.connection, crate::issuer::now());
+    let session =
+        format!("upstream-session-{}-{}", exchange.connection, OPENED.fetch_add(1, Ordering::Relaxed));
     Reply::new(200, &[("Content-Type", "application/json"), ("Mcp-Session-Id", &session)], body.as_bytes())
 }
 

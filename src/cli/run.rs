@@ -25,10 +25,14 @@ impl Run {
     }
 }
 
+/// What a worker's stack may grow to. The whole path of a call lies on it, twice where a server's list is looked at first,
+/// and a build without optimisation takes several times the room. Only what is used is memory.
+const STACK: usize = 16 << 20;
+
 /// The runtime of a gate with so many worker threads.
 pub(super) fn runtime(threads: usize) -> Result<tokio::runtime::Runtime, Failure> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
-    builder.worker_threads(threads).enable_all().build().map_err(|error| {
+    builder.worker_threads(threads).thread_stack_size(STACK).enable_all().build().map_err(|error| {
         Failure::new(
             format!("the system gives no threads: {error}"),
             "raise the limit on processes (`ulimit -u`)",
