@@ -14,6 +14,7 @@
 //! | `credential` | with whose key? | `Lease` |
 //! | `vouch` | who says so? | a Txn-Token |
 //! | `forward` | to the server | `Reply` |
+//! | [`bridge`] | … in an era that it speaks | the same |
 //! | `respond` | what is the caller told? | `Answer` |
 //!
 //! Beside the path: [`tenancy`] knows the tenants and their accounts, [`store`] keeps what was made while the gate runs, and
